@@ -9,6 +9,7 @@ be read and a `Reject` for each thing that could not. Whatever the bytes, it doe
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -29,6 +30,7 @@ BearingReference = Literal["true", "bow"]
 
 RecordT = TypeVar("RecordT")
 
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
 
 
@@ -90,6 +92,53 @@ def checked(value: object, low: float, high: float, reason: str, what: str) -> f
     if not low <= value <= high:
         raise Reject(reason, f"{what} is {show(value)}, outside {low:g} to {high:g}")
     return float(value)
+
+
+def as_number(text: str) -> float:
+    """Read a decimal number as instruments write it.
+
+    Raises `ValueError` for what `float` takes as well but no instrument sends: underscores,
+    `nan`, `infinity`, digits of other scripts, more than 40 characters.
+    """
+    if len(text) > 40 or _NUMBER.fullmatch(text) is None:
+        raise ValueError(f"{show(text)} is not a number")
+    return float(text)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise Reject("duplicate_key", f"key {show(key)} comes twice")
+            seen.add(key)
+    return unique
+
+
+def _no_constant(literal: str) -> object:
+    raise ValueError(f"{literal} is not a JSON value")
+
+
+_decode_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
+
+
+def decode_json(text: str, brackets_limit: int) -> object:
+    """Decode strict JSON: no NaN or Infinity, no key twice, bounded nesting.
+
+    Raises:
+        Reject: `too_deep` for more than `brackets_limit` opening brackets, `duplicate_key`,
+            `not_json`.
+    """
+    if text.count("{") + text.count("[") > brackets_limit:
+        raise Reject("too_deep", f"more than {brackets_limit} brackets")
+    try:
+        value: object = _decode_json(text)
+    except Reject:
+        raise
+    except (ValueError, RecursionError):
+        raise Reject("not_json", f"not JSON: {show(text)}") from None
+    return value
 
 
 def wrap_bearing(angle: float) -> float:

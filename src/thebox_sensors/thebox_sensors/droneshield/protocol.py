@@ -28,6 +28,7 @@ from thebox_sensors.protocol_base import (
     Parsed,
     Reject,
     checked,
+    decode_json,
     each_line,
     printable,
     show,
@@ -208,43 +209,29 @@ def _text(datagram: bytes) -> str:
     return text
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise Reject("duplicate_key", f"key {show(key)} comes twice")
-            seen.add(key)
-    return read
-
-
-def _no_constant(literal: str) -> object:
-    raise ValueError(f"{literal} is not a JSON value")
-
-
-_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
-
-
 def _read_object(text: str) -> dict[str, object]:
-    if text.count("{") + text.count("[") > _BRACKETS_LIMIT:
-        raise Reject("too_deep", f"more than {_BRACKETS_LIMIT} brackets")
     try:
-        value = _decode(text)
-    except Reject:
-        raise
-    except (ValueError, RecursionError):
-        try:
-            value = _decode(_json_of_python_literal(text))
-        except Reject:
+        value = decode_json(text, _BRACKETS_LIMIT)
+    except Reject as reject:
+        if reject.reason != "not_json":
             raise
-        except (ValueError, RecursionError):
-            if _is_cut_off(text):
-                raise Reject("truncated", f"cut off at {show(text[-40:])}") from None
-            raise Reject("not_json", f"neither JSON nor a Python literal: {show(text)}") from None
+        value = _read_python_literal(text)
     if not isinstance(value, dict):
         raise Reject("not_an_object", f"{show(value)} instead of an object")
     return value
+
+
+def _read_python_literal(text: str) -> object:
+    try:
+        return decode_json(_json_of_python_literal(text), _BRACKETS_LIMIT)
+    except Reject as reject:
+        if reject.reason != "not_json":
+            raise
+    except ValueError:
+        pass
+    if _is_cut_off(text):
+        raise Reject("truncated", f"cut off at {show(text[-40:])}")
+    raise Reject("not_json", f"neither JSON nor a Python literal: {show(text)}")
 
 
 def _json_of_python_literal(text: str) -> str:
