@@ -1,0 +1,23 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+from setuptools import setup
+
+package_name = "diagnostic_updater"
+
+setup(
+    name=package_name,
+    version="4.2.9000",
+    packages=[package_name],
+    package_data={package_name: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
+        (f"share/{package_name}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    zip_safe=True,
+    maintainer="The TheBox contributors",
+    maintainer_email="maintainers@thebox.example",
+    description="Stand-in for the Python half of diagnostic_updater.",
+    license="Apache-2.0",
+    tests_require=["pytest"],
+)
