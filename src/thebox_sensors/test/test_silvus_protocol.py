@@ -197,7 +197,8 @@ SAID = st.fixed_dictionaries(
 
 @given(ADDRESS, SAID)
 def test_what_a_radio_says_is_what_is_read(radio: str, said: dict[str, Any]) -> None:
-    epoch, power, frequency, bandwidth, angles = said.values()
+    epoch, angles, power = said["epoch"], said["angles"], said["power"]
+    frequency, bandwidth = said["frequency"], said["bandwidth"]
     line = (
         f"[{radio}:{epoch}] {power:.2f}, {frequency:.3f}, {bandwidth:.2f}, "
         f"[{angles[0]:.3f}, {angles[1]:.3f}], [{angles[0]:.0f}, {angles[1]:.0f}]"
@@ -208,9 +209,9 @@ def test_what_a_radio_says_is_what_is_read(radio: str, said: dict[str, Any]) -> 
     assert arrival.power == pytest.approx(power, abs=0.006)
     assert arrival.frequency == pytest.approx(frequency * 1e6, abs=600)
     assert arrival.bandwidth == pytest.approx(bandwidth * 1e6, abs=6000)
-    for said, read in zip(angles, arrival.candidates, strict=True):
+    for angle, read in zip(angles, arrival.candidates, strict=True):
         assert 0.0 <= read < TWO_PI
-        assert math.cos(math.radians(said) - read) > 1 - 1e-9
+        assert math.cos(math.radians(angle) - read) > 1 - 1e-9
 
 
 @given(ADDRESS, st.floats(-90, 90), st.floats(-180, 180), st.floats(-360, 720))
