@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import MutableMapping
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ROSClock
+from rclpy.clock_type import ClockType
 from rclpy.time import Time
 
 from diagnostic_updater._status import DiagnosticStatusWrapper
@@ -114,7 +115,7 @@ class FrequencyStatus(DiagnosticTask):
     def _use_clock(self, clock: Clock) -> None:
         with self.lock:
             self._clock = clock
-            if clock.ros_time_is_active:
+            if isinstance(clock, ROSClock) and clock.ros_time_is_active:
                 self._begin_window(clock.now().nanoseconds)
 
 
@@ -142,8 +143,11 @@ class TimeStampStatus(DiagnosticTask):
         self.early_count = 0
         self.late_count = 0
         self.zero_count = 0
+        self.zero_seen = False
+        self.deltas_valid = False
+        self.max_delta = 0.0
+        self.min_delta = 0.0
         self._clock = Clock(clock_type=ClockType.ROS_TIME)
-        self._begin_report()
 
     def tick(self, stamp: float | Time) -> None:
         """Note one time stamp, seconds or rclpy.time.Time.
@@ -193,14 +197,12 @@ class TimeStampStatus(DiagnosticTask):
             stat.add("Late diagnostic update count:", f"{self.late_count:d}")
             stat.add("Early diagnostic update count:", f"{self.early_count:d}")
             stat.add("Zero seen diagnostic update count:", f"{self.zero_count:d}")
-            self._begin_report()
-        return stat
 
-    def _begin_report(self) -> None:
-        self.zero_seen = False
-        self.deltas_valid = False
-        self.max_delta = 0.0
-        self.min_delta = 0.0
+            self.zero_seen = False
+            self.deltas_valid = False
+            self.max_delta = 0.0
+            self.min_delta = 0.0
+        return stat
 
     def _use_clock(self, clock: Clock) -> None:
         with self.lock:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from rclpy.clock import Clock
 
@@ -15,7 +15,9 @@ from diagnostic_updater._status import DiagnosticStatusWrapper
 StatusFunction = Callable[[DiagnosticStatusWrapper], DiagnosticStatusWrapper]
 
 
-def filled(name: str, function: StatusFunction, stat: DiagnosticStatusWrapper) -> Any:
+def filled(
+    name: str, function: Callable[[DiagnosticStatusWrapper], Any], stat: DiagnosticStatusWrapper
+) -> DiagnosticStatusWrapper:
     """Run a task's function on a status and return what it returned.
 
     Raises:
@@ -27,7 +29,7 @@ def filled(name: str, function: StatusFunction, stat: DiagnosticStatusWrapper) -
         raise TypeError(
             f"diagnostic task {name!r} returned None: it must return the status it was given"
         )
-    return result
+    return cast(DiagnosticStatusWrapper, result)
 
 
 class DiagnosticTask:

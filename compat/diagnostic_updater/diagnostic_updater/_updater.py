@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -173,8 +172,8 @@ class Updater(DiagnosticTaskVector):
         """Set the hardware ID of every status from the next report on."""
         self.hwid = hwid
 
-    def publish(self, msg: DiagnosticStatus | Iterable[DiagnosticStatus]) -> None:
-        """Publish one status or several; their names get the node's name put before them."""
+    def publish(self, msg: DiagnosticStatus | list[DiagnosticStatus]) -> None:
+        """Publish one status or a list of them; their names get the node's name put before them."""
         array = DiagnosticArray()
         array.header.stamp = self.node.get_clock().now().to_msg()
         array.status = [

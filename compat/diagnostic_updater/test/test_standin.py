@@ -159,7 +159,7 @@ def test_publishing_leaves_the_status_as_it_was(graph: Graph) -> None:
     updater = Updater(node)
     stat = DiagnosticStatusWrapper(name="link")
     for _ in range(2):
-        array = graph.array_after(node, updater.publisher, lambda: updater.publish((stat,)))
+        array = graph.array_after(node, updater.publisher, lambda: updater.publish([stat]))
         assert array.status[0].name == f"{node.get_name()}: link"
     assert stat.name == "link"
 
