@@ -1,0 +1,111 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the simulated sky's node. No ROS."""
+
+from __future__ import annotations
+
+from thebox_core.parameters import Parameter
+
+# Where each sensor's driver listens by default; the same ports as the real sensors'.
+DEFAULT_PORTS = {"droneshield": 8888}
+
+
+def _sensor_parameters(name: str, port: int) -> list[Parameter]:
+    return [
+        Parameter(
+            f"{name}.enabled",
+            True,
+            f"Play the simulated {name}, where the scenario has one.",
+            read_only=True,
+        ),
+        Parameter(
+            f"{name}.host",
+            "127.0.0.1",
+            f"Host that the simulated {name} sends its datagrams to.",
+            read_only=True,
+        ),
+        Parameter(
+            f"{name}.port",
+            port,
+            f"Port that the simulated {name} sends its datagrams to.",
+            minimum=1,
+            maximum=65535,
+            read_only=True,
+        ),
+    ]
+
+
+PARAMETERS: list[Parameter] = [
+    Parameter(
+        "scenario",
+        "harbour",
+        "Name of a scenario of thebox_sim, or path of a scenario file (.yaml).",
+        read_only=True,
+    ),
+    Parameter(
+        "seed",
+        1,
+        "Seed of all randomness: the same seed plays the same sky.",
+        minimum=0,
+        maximum=2**31 - 1,
+        read_only=True,
+    ),
+    Parameter(
+        "rate",
+        1.0,
+        "Seconds of the scenario per second of wall time.",
+        minimum=0.01,
+        maximum=100.0,
+        read_only=True,
+    ),
+    Parameter(
+        "truth_rate",
+        10.0,
+        "How often the truth and the own-ship are published.",
+        minimum=0.1,
+        maximum=50.0,
+        unit="Hz",
+        read_only=True,
+    ),
+    Parameter(
+        "publish_ownship",
+        True,
+        "Publish ownship/fix and ownship/odometry from the truth, for a graph without the "
+        "own-ship driver.",
+        read_only=True,
+    ),
+    Parameter(
+        "datum.from_scenario",
+        True,
+        "Play around the scenario's own place; false: around the datum given here.",
+        read_only=True,
+    ),
+    Parameter(
+        "datum.latitude",
+        0.0,
+        "WGS-84 latitude of the map's origin.",
+        minimum=-89.9,
+        maximum=89.9,
+        unit="degrees",
+        read_only=True,
+    ),
+    Parameter(
+        "datum.longitude",
+        0.0,
+        "WGS-84 longitude of the map's origin.",
+        minimum=-180.0,
+        maximum=180.0,
+        unit="degrees",
+        read_only=True,
+    ),
+    Parameter(
+        "datum.altitude",
+        0.0,
+        "Ellipsoidal height of the map's origin.",
+        minimum=-500.0,
+        maximum=9000.0,
+        unit="m",
+        read_only=True,
+    ),
+    *(p for name, port in DEFAULT_PORTS.items() for p in _sensor_parameters(name, port)),
+]
