@@ -1,0 +1,187 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One measurement of one object by one sensor, and a batch of them as arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .types import FloatArray, IntArray
+
+NAN = math.nan
+MODALITIES = ("RF", "RADAR", "EO", "IR", "ACOUSTIC", "VISION", "UNKNOWN")
+
+
+def _unknown_vector() -> FloatArray:
+    return np.full(3, np.nan)
+
+
+def _unknown_matrix() -> FloatArray:
+    return np.full((3, 3), np.nan)
+
+
+def _zeros() -> FloatArray:
+    return np.zeros(3)
+
+
+@dataclass
+class Detection:
+    """One measurement. Unknown numbers are NaN, unknown strings empty.
+
+    Bearings are radians from true north, clockwise; elevations radians above the horizon;
+    ranges are slant ranges in metres; positions and velocities are local ENU in metres and
+    metres a second.
+
+    Attributes:
+        sensor: name of the sensor, the key of its `SensorModel`.
+        modality: one of `MODALITIES`.
+        time: seconds, when it was measured, on the caller's clock.
+        bearing: bearing of the object seen from ``own_position``.
+        bearing_sigma: its standard deviation.
+        alternative_bearing: the second candidate of an ambiguous sensor.
+        elevation: elevation angle.
+        elevation_sigma: its standard deviation.
+        range: slant range.
+        range_sigma: its standard deviation.
+        position: (3,) ENU, where the sensor measures a position.
+        position_covariance: (3, 3) of that position.
+        velocity: (3,) ENU, where measured.
+        velocity_sigma: standard deviation of each component of it.
+        range_rate: m/s, positive when the object recedes.
+        range_rate_sigma: its standard deviation.
+        frequency: Hz.
+        bandwidth: Hz.
+        rssi: received power, dBm.
+        apparent_size: angle that the object subtends in a picture, radians.
+        sound_level: dB, at the microphone.
+        key: the sensor's own identity of the object; empty when it has none.
+        label: what the sensor believes it is.
+        confidence: 0..1, the sensor's own belief that there is an object at all. A VISION
+            detection below 0.5 refutes the track in that direction.
+        own_position: (3,) ENU of the sensor at ``time``.
+        own_velocity: (3,) ENU of the sensor at ``time``.
+    """
+
+    sensor: str
+    modality: str
+    time: float
+    bearing: float = NAN
+    bearing_sigma: float = NAN
+    alternative_bearing: float = NAN
+    elevation: float = NAN
+    elevation_sigma: float = NAN
+    range: float = NAN
+    range_sigma: float = NAN
+    position: FloatArray = field(default_factory=_unknown_vector)
+    position_covariance: FloatArray = field(default_factory=_unknown_matrix)
+    velocity: FloatArray = field(default_factory=_unknown_vector)
+    velocity_sigma: float = NAN
+    range_rate: float = NAN
+    range_rate_sigma: float = NAN
+    frequency: float = NAN
+    bandwidth: float = NAN
+    rssi: float = NAN
+    apparent_size: float = NAN
+    sound_level: float = NAN
+    key: str = ""
+    label: str = ""
+    confidence: float = NAN
+    own_position: FloatArray = field(default_factory=_zeros)
+    own_velocity: FloatArray = field(default_factory=_zeros)
+
+
+_SCALARS = (
+    "time",
+    "bearing",
+    "bearing_sigma",
+    "alternative_bearing",
+    "elevation",
+    "elevation_sigma",
+    "range",
+    "range_sigma",
+    "velocity_sigma",
+    "range_rate",
+    "range_rate_sigma",
+    "frequency",
+    "rssi",
+    "apparent_size",
+    "sound_level",
+    "confidence",
+)
+
+
+@dataclass
+class DetectionBatch:
+    """Detections of one sensor as a struct of arrays, all of length M (or (M, 3), (M, 3, 3)).
+
+    ``key`` and ``label`` are indices into the tracker's registries, -1 for none.
+    """
+
+    sensor: int
+    time: FloatArray
+    bearing: FloatArray
+    bearing_sigma: FloatArray
+    alternative_bearing: FloatArray
+    elevation: FloatArray
+    elevation_sigma: FloatArray
+    range: FloatArray
+    range_sigma: FloatArray
+    velocity_sigma: FloatArray
+    range_rate: FloatArray
+    range_rate_sigma: FloatArray
+    frequency: FloatArray
+    rssi: FloatArray
+    apparent_size: FloatArray
+    sound_level: FloatArray
+    confidence: FloatArray
+    position: FloatArray
+    position_covariance: FloatArray
+    velocity: FloatArray
+    own_position: FloatArray
+    own_velocity: FloatArray
+    key: IntArray
+    label: IntArray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, index: IntArray) -> DetectionBatch:
+        """Return the rows ``index`` as a new batch."""
+        taken = {
+            name: value[index]
+            for name, value in self.__dict__.items()
+            if isinstance(value, np.ndarray)
+        }
+        return DetectionBatch(sensor=self.sensor, **taken)
+
+
+def batch_of(
+    detections: Sequence[Detection], sensor: int, keys: Sequence[int], labels: Sequence[int]
+) -> DetectionBatch:
+    """Turn detections of one sensor into arrays."""
+    count = len(detections)
+    scalars = np.array(
+        [[getattr(d, name) for name in _SCALARS] for d in detections], dtype=np.float64
+    ).reshape(count, len(_SCALARS))
+    columns = {name: scalars[:, i].copy() for i, name in enumerate(_SCALARS)}
+    return DetectionBatch(
+        sensor=sensor,
+        position=np.array([d.position for d in detections], dtype=np.float64).reshape(count, 3),
+        position_covariance=np.array(
+            [d.position_covariance for d in detections], dtype=np.float64
+        ).reshape(count, 3, 3),
+        velocity=np.array([d.velocity for d in detections], dtype=np.float64).reshape(count, 3),
+        own_position=np.array([d.own_position for d in detections], dtype=np.float64).reshape(
+            count, 3
+        ),
+        own_velocity=np.array([d.own_velocity for d in detections], dtype=np.float64).reshape(
+            count, 3
+        ),
+        key=np.array(keys, dtype=np.int64),
+        label=np.array(labels, dtype=np.int64),
+        **columns,
+    )

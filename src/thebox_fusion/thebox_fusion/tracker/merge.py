@@ -1,0 +1,52 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Two tracks that follow one object."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .bank import TrackBank
+from .motion import collapse
+from .update import Dynamics, predict_rows
+
+
+def duplicates(bank: TrackBank, now: float, dynamics: Dynamics) -> list[tuple[int, int]]:
+    """Return pairs of rows (keep, drop) that follow one object.
+
+    They are where and as fast as each other within their uncertainty, while together they
+    are detected no more often than one object is: two real objects would be detected once each.
+    """
+    if len(bank) < 2:
+        return []
+    rows = np.flatnonzero(bank.hits > 1.5)
+    if len(rows) < 2:
+        return []
+    mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), now), dynamics)
+    centre, spread = collapse(mean, covariance, weight)
+    sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
+    tree = cKDTree(centre[:, :2])
+    pairs = tree.query_pairs(min(3.0 * float(np.median(sigma)), 100.0), output_type="ndarray")
+    if not len(pairs):
+        return []
+    a, b = pairs[:, 0], pairs[:, 1]
+    plane = np.array([0, 1, 3, 4])
+    gap = (centre[a] - centre[b])[:, plane]
+    joint = (spread[a] + spread[b])[:, plane[:, None], plane[None, :]]
+    distance = np.einsum("pa,pa->p", gap, np.linalg.solve(joint, gap[..., None])[..., 0])
+    rate = bank.hit_rate[rows[a]] + bank.hit_rate[rows[b]]
+    same = (distance < 4.0) & (rate < 1.25)
+    result: list[tuple[int, int]] = []
+    dropped: set[int] = set()
+    for i, j in zip(rows[a[same]].tolist(), rows[b[same]].tolist(), strict=True):
+        if i in dropped or j in dropped:
+            continue
+        first, second = (
+            (i, j)
+            if (bank.state[i] > 1, bank.hits[i]) >= (bank.state[j] > 1, bank.hits[j])
+            else (j, i)
+        )
+        dropped.add(second)
+        result.append((first, second))
+    return sorted(result)

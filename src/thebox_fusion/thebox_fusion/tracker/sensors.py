@@ -1,0 +1,157 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the tracker learns of each sensor: clutter, detection probability, revisit time."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+
+from .detection import DetectionBatch
+from .parameters import SensorModel
+from .types import BoolArray, FloatArray, IntArray
+
+BINS = 12
+
+
+class SensorState:
+    """Learned state of one sensor.
+
+    Attributes:
+        clutter: (BINS,) false detections in one look per range bin (bin edges are equal parts
+            of the model's maximum range); bearing-only sensors use bin 0.
+        revisit: seconds between looks.
+        hits, looks: (BINS,) weighted counts for the detection probability by range.
+    """
+
+    def __init__(self, model: SensorModel) -> None:
+        self.model = model
+        self.revisit = model.revisit
+        self.simultaneous = False
+        self.clutter: FloatArray = np.full(BINS, model.clutter_per_look / BINS)
+        self.bearing_clutter = model.clutter_per_look
+        strength = 4.0
+        self.looks: FloatArray = np.full(BINS, strength)
+        self.hits: FloatArray = np.full(BINS, strength * model.detection_probability)
+        self.last_frame = math.nan
+        self.intervals: FloatArray = np.zeros(0)
+        self.detections = 0
+
+    def copy(self) -> SensorState:
+        """Return an independent copy."""
+        other = copy.copy(self)
+        other.clutter = self.clutter.copy()
+        other.looks = self.looks.copy()
+        other.hits = self.hits.copy()
+        other.intervals = self.intervals.copy()
+        return other
+
+    def bin_of(self, slant: FloatArray) -> IntArray:
+        """Return the range bin of slant ranges."""
+        share = np.nan_to_num(slant / self.model.max_range * BINS)
+        index: IntArray = np.clip(share, 0, BINS - 1).astype(np.int64)
+        return index
+
+    def detection_probability(self, slant: FloatArray) -> FloatArray:
+        """Return the learned detection probability at slant ranges."""
+        index = self.bin_of(slant)
+        result: FloatArray = np.clip(self.hits / self.looks, 0.02, 0.995)[index]
+        return result
+
+    def covers(self, bearing: FloatArray, slant: FloatArray) -> BoolArray:
+        """Return which directions and ranges the sensor covers."""
+        model = self.model
+        off = np.abs((bearing - model.sector_centre + np.pi) % (2 * np.pi) - np.pi)
+        result: BoolArray = (
+            (slant >= model.min_range)
+            & (slant <= model.max_range)
+            & (off <= 0.5 * model.sector_width + 1e-9)
+        )
+        return result
+
+    def log_clutter(self, batch: DetectionBatch) -> FloatArray:
+        """Return the log density of clutter at each detection in its own measurement space."""
+        model = self.model
+        ranged = np.isfinite(batch.range)
+        placed = np.isfinite(batch.position).all(axis=1)
+        slant = np.where(ranged, batch.range, 0.0)
+        if placed.any():
+            offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
+            slant = np.where(placed & ~ranged, offset, slant)
+        width = model.max_range / BINS
+        in_bin = np.maximum(self.clutter, 1e-3)[self.bin_of(slant)]
+        log_density = np.where(
+            ranged | placed,
+            np.log(in_bin / width) - math.log(max(model.sector_width, 1e-3)),
+            math.log(max(self.bearing_clutter, 1e-3)) - math.log(max(model.sector_width, 1e-3)),
+        )
+        log_density = log_density + np.where(np.isfinite(batch.elevation), math.log(2.0), 0.0)
+        # A position is an area and a height, not a range and a bearing.
+        log_density = log_density - np.where(
+            placed & ~ranged, np.log(np.maximum(slant, 10.0)) + math.log(300.0), 0.0
+        )
+        log_density -= np.where(np.isfinite(batch.range_rate), math.log(60.0), 0.0)
+        log_density -= np.where(np.isfinite(batch.velocity).all(axis=1), 3 * math.log(60.0), 0.0)
+        return log_density
+
+    def birth_probability(self, batch: DetectionBatch, bearing_only: bool) -> FloatArray:
+        """Return how likely a detection that no track explains is a new object, (M,)."""
+        birth = self.model.birth_per_look
+        if bearing_only:
+            return np.full(len(batch), birth / (birth + max(self.bearing_clutter, 1e-3)))
+        offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
+        slant = np.where(np.isfinite(batch.range), batch.range, offset)
+        clutter = np.maximum(self.clutter, 1e-3)[self.bin_of(slant)] * BINS
+        result: FloatArray = birth / (birth + clutter)
+        return result
+
+    def learn_clutter(
+        self, slant: FloatArray, false_weight: FloatArray, ranged: bool, elapsed: float
+    ) -> None:
+        """Move the clutter estimate by one frame.
+
+        Args:
+            slant: (M,) ranges of the frame's detections.
+            false_weight: (M,) probability that each belongs to no object.
+            ranged: whether these detections measure range.
+            elapsed: seconds since the sensor's previous frame.
+        """
+        looks = min(max(elapsed / self.revisit, 0.02), 10.0)
+        gain = 1.0 - math.exp(-looks / 12.0)
+        if ranged:
+            count = np.bincount(
+                self.bin_of(slant),
+                weights=false_weight,
+                minlength=BINS,
+            )
+            smooth = 0.5 * count + 0.5 * count.mean()
+            self.clutter += gain * (smooth / looks - self.clutter)
+        else:
+            total = float(false_weight.sum())
+            self.bearing_clutter += gain * (total / looks - self.bearing_clutter)
+
+    def learn_detection(self, slant: FloatArray, detected: FloatArray, weight: FloatArray) -> None:
+        """Count looks at tracks that surely exist."""
+        index = self.bin_of(slant)
+        self.looks += np.bincount(index, weights=weight, minlength=BINS)
+        self.hits += np.bincount(
+            index,
+            weights=weight * detected,
+            minlength=BINS,
+        )
+        shrink = np.where(self.looks > 200.0, 200.0 / self.looks, 1.0)
+        self.looks *= shrink
+        self.hits *= shrink
+
+    def learn_revisit(self, intervals: FloatArray) -> None:
+        """Learn the time between looks from the times between detections of one object."""
+        if not self.model.learn_revisit:
+            return
+        useful = intervals[(intervals > 0.02) & (intervals < 60.0)]
+        if not len(useful):
+            return
+        self.intervals = np.concatenate([self.intervals, useful])[-200:]
+        if len(self.intervals) >= 10:
+            self.revisit = float(np.quantile(self.intervals, 0.3))

@@ -1,0 +1,225 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Updates: hypotheses of pairs, the blend of them by probability, and certain updates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bank import TrackBank
+from .detection import DetectionBatch
+from .measure import ScalarUpdate
+from .motion import mix_modes, mode_transition, predict_state
+from .types import BoolArray, FloatArray, IntArray
+
+
+@dataclass
+class Dynamics:
+    """How the components of a bank move.
+
+    Attributes:
+        density: (K,) power density of horizontal acceleration, m^2/s^3.
+        vertical: the same for the vertical.
+        dwell: (K,) mean time in each mode for an IMM; None when components do not mix.
+    """
+
+    density: FloatArray
+    vertical: float
+    dwell: FloatArray | None
+
+
+def predict_rows(
+    bank: TrackBank, rows: IntArray, when: FloatArray, dynamics: Dynamics
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return mean, covariance and weight of ``rows`` predicted to ``when`` (len(rows),)."""
+    step = when - bank.time[rows]
+    mean, covariance, weight = bank.mean[rows], bank.covariance[rows], bank.weight[rows]
+    if dynamics.dwell is not None and len(rows):
+        transition = mode_transition(step, dynamics.dwell)
+        mean, covariance, weight = mix_modes(mean, covariance, weight, transition)
+    mean, covariance = predict_state(mean, covariance, step, dynamics.density, dynamics.vertical)
+    return mean, covariance, weight
+
+
+@dataclass
+class Hypotheses:
+    """Pairs of a track and a detection, each with the state that it would give.
+
+    Attributes:
+        rows: (U,) track rows with at least one candidate; ``when`` (U,) their common time.
+        mean, covariance, weight: (U, K, ...) predicted.
+        pair: (P,) index into ``rows``; ``detection`` (P,) detection rows.
+        pair_mean, pair_covariance, pair_weight: (P, K, ...) updated.
+        log_likelihood: (P,).
+    """
+
+    rows: IntArray
+    when: FloatArray
+    mean: FloatArray
+    covariance: FloatArray
+    weight: FloatArray
+    pair: IntArray
+    detection: IntArray
+    pair_mean: FloatArray
+    pair_covariance: FloatArray
+    pair_weight: FloatArray
+    log_likelihood: FloatArray
+
+
+def _reweigh(weight: FloatArray, log_likelihood: FloatArray) -> tuple[FloatArray, FloatArray]:
+    joint = np.log(np.maximum(weight, 1e-12)) + log_likelihood
+    top = joint.max(axis=-1, keepdims=True)
+    share = np.exp(joint - top)
+    total = share.sum(axis=-1, keepdims=True)
+    evidence: FloatArray = (top + np.log(total))[..., 0]
+    return share / total, evidence
+
+
+def measure_all(
+    update: ScalarUpdate,
+    batch: DetectionBatch,
+    shift: FloatArray | None,
+    distance_cap: float = np.inf,
+) -> None:
+    """Apply every measured quantity of the batch, row by row of the same length."""
+    own = batch.own_position
+    if np.isfinite(batch.range).any():
+        update.range(batch.range, batch.range_sigma, own, shift)
+    update.bearing(
+        batch.bearing,
+        batch.bearing_sigma,
+        own,
+        batch.alternative_bearing if np.isfinite(batch.alternative_bearing).any() else None,
+        shift,
+        distance_cap,
+    )
+    if np.isfinite(batch.elevation).any():
+        update.elevation(batch.elevation, batch.elevation_sigma, own, distance_cap, shift)
+    if np.isfinite(batch.position).any():
+        update.position(batch.position, batch.position_covariance, shift)
+    if np.isfinite(batch.range_rate).any():
+        update.range_rate(batch.range_rate, batch.range_rate_sigma, own, batch.own_velocity, shift)
+    if np.isfinite(batch.velocity).any():
+        update.velocity(batch.velocity, batch.velocity_sigma)
+
+
+def hypothesise(
+    bank: TrackBank,
+    batch: DetectionBatch,
+    track: IntArray,
+    detection: IntArray,
+    dynamics: Dynamics,
+    gate: float,
+) -> Hypotheses:
+    """Update every gated pair and drop those outside the joint gate."""
+    rows, pair = np.unique(track, return_inverse=True)
+    count = np.maximum(np.bincount(pair, minlength=len(rows)), 1)
+    when = np.bincount(pair, weights=batch.time[detection], minlength=len(rows)) / count
+    if len(rows):
+        same = np.full(len(rows), np.nan)
+        same[pair] = batch.time[detection]
+        # Where all candidates share one time the mean's rounding must not shift it.
+        when = np.where(np.abs(same - when) < 1e-6, same, when)
+    mean, covariance, weight = predict_rows(bank, rows, when, dynamics)
+    chosen = batch.take(detection)
+    shift = chosen.time - when[pair]
+    update = ScalarUpdate(mean[pair], covariance[pair])
+    measure_all(update, chosen, shift if np.any(shift != 0.0) else None)
+    pair_weight, evidence = _reweigh(weight[pair], update.log_likelihood)
+    inside = update.distance.min(axis=1) <= gate if len(pair) else np.zeros(0, dtype=np.bool_)
+    return Hypotheses(
+        rows=rows,
+        when=when,
+        mean=mean,
+        covariance=covariance,
+        weight=weight,
+        pair=pair[inside],
+        detection=detection[inside],
+        pair_mean=update.mean[inside],
+        pair_covariance=update.covariance[inside],
+        pair_weight=pair_weight[inside],
+        log_likelihood=evidence[inside],
+    )
+
+
+def blend(
+    bank: TrackBank, hypotheses: Hypotheses, probability: FloatArray, none: FloatArray
+) -> None:
+    """Write the mixture of a track's hypotheses back to the bank, component by component.
+
+    Args:
+        bank: changed in place.
+        hypotheses: the pairs.
+        probability: (P,) of each pair, given that the track exists.
+        none: (U,) probability that no detection is the track's; with its pairs' sums to 1.
+    """
+    h = hypotheses
+    used = none < 1.0 - 1e-9
+    if not used.any():
+        return
+    pair_kept = probability > 1e-4
+    owner = np.concatenate([np.arange(len(h.rows)), h.pair[pair_kept]])
+    share = np.concatenate(
+        [none[:, None] * h.weight, probability[pair_kept, None] * h.pair_weight[pair_kept]]
+    )
+    mean = np.concatenate([h.mean, h.pair_mean[pair_kept]])
+    covariance = np.concatenate([h.covariance, h.pair_covariance[pair_kept]])
+    order = np.argsort(owner, kind="stable")
+    starts = np.searchsorted(owner[order], np.arange(len(h.rows)))
+    share, mean, covariance = share[order], mean[order], covariance[order]
+    total = np.add.reduceat(share, starts, axis=0)
+    safe = np.maximum(total, 1e-12)
+    part = share / safe[owner[order]]
+    centre = np.add.reduceat(part[..., None] * mean, starts, axis=0)
+    spread = mean - centre[owner[order]]
+    scatter = covariance + spread[..., :, None] * spread[..., None, :]
+    joint = np.add.reduceat(part[..., None, None] * scatter, starts, axis=0)
+    # A component of no weight keeps its prediction.
+    dead = total < 1e-11
+    centre[dead], joint[dead] = h.mean[dead], h.covariance[dead]
+    rows = h.rows[used]
+    bank.mean[rows] = centre[used]
+    bank.covariance[rows] = joint[used]
+    weight = np.maximum(total[used], 1e-6)
+    bank.weight[rows] = weight / weight.sum(axis=1, keepdims=True)
+    bank.time[rows] = h.when[used]
+
+
+def update_certain(
+    bank: TrackBank,
+    rows: IntArray,
+    batch: DetectionBatch,
+    dynamics: Dynamics,
+    distance_cap: float,
+    weight_floor: float,
+    kinematic: BoolArray,
+) -> FloatArray:
+    """Update ``rows`` (distinct) with the detections whose identity is certain.
+
+    Args:
+        bank: changed in place.
+        rows: (M,) track rows, one for each row of ``batch``.
+        batch: (M,) detections.
+        dynamics: of the bank.
+        distance_cap: see `ScalarUpdate.apply`.
+        weight_floor: no component's weight falls below this.
+        kinematic: (M,) rows to apply at all; the others only tell their likelihood.
+
+    Returns:
+        (M,) log likelihood of each detection before the update.
+    """
+    when = np.maximum(batch.time, bank.time[rows])
+    mean, covariance, weight = predict_rows(bank, rows, when, dynamics)
+    update = ScalarUpdate(mean, covariance)
+    measure_all(update, batch, None, distance_cap)
+    fresh, evidence = _reweigh(weight, update.log_likelihood)
+    fresh = np.maximum(fresh, weight_floor)
+    fresh /= fresh.sum(axis=1, keepdims=True)
+    used = rows[kinematic]
+    bank.mean[used] = update.mean[kinematic]
+    bank.covariance[used] = update.covariance[kinematic]
+    bank.weight[used] = fresh[kinematic]
+    bank.time[used] = when[kinematic]
+    return evidence
