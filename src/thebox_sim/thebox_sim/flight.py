@@ -129,9 +129,10 @@ def _fly_forward(state: Kinematics, wanted: Vector, body: Body, dt: float) -> tu
     limit = body.max_accel_mps2 * dt
     speed = old_speed + min(max(want_speed - old_speed, -limit), limit)
     turn_rate = math.radians(body.max_turn_rate_dps)
-    if speed > 0.1:
+    fastest = max(old_speed, speed)
+    if fastest > 0.1:
         # A banked turn is an acceleration as well: v * omega stays within the body's.
-        turn_rate = min(turn_rate, body.max_accel_mps2 / speed)
+        turn_rate = min(turn_rate, body.max_accel_mps2 / fastest)
     turn = wrap_pi(want_course - state.course)
     turn = min(max(turn, -turn_rate * dt), turn_rate * dt)
     course = state.course + turn

@@ -99,7 +99,7 @@ class OwnShipSpec:
     )
     speed_mps: float = setting(5.0, doc="speed aimed at", minimum=0.1, maximum=25.0)
     loop: bool = setting(False, doc="begin again after the last waypoint")
-    max_accel_mps2: float = setting(0.3, doc="of the vessel", minimum=0.01, maximum=5.0)
+    max_accel_mps2: float = setting(0.8, doc="of the vessel", minimum=0.01, maximum=5.0)
     max_turn_rate_dps: float = setting(4.0, doc="of the vessel", minimum=0.1, maximum=45.0)
     yaw_amplitude_deg: float = setting(
         0.0, doc="yaw of the bow about the course in waves", minimum=0.0, maximum=20.0
