@@ -19,5 +19,4 @@ setup(
     maintainer_email="maintainers@thebox.example",
     description="Stand-in for the Python half of diagnostic_updater.",
     license="Apache-2.0",
-    tests_require=["pytest"],
 )
