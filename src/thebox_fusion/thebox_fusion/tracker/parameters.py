@@ -311,6 +311,9 @@ class TrackerParameters:
         75.0, "Sound level of an unknown object at 1 m", "dB", 0.0, 200.0
     )
     sound_reference_sigma: float = _number(8.0, "Standard deviation of that level", "dB", 0.1, 60.0)
+    report_position_sigma: float = _number(
+        120.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
+    )
     # Upkeep.
     ledger_length: int = field(
         default=64,

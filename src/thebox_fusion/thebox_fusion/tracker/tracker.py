@@ -875,6 +875,16 @@ class Tracker:
             self.advance(time)
         return views.tracks_of(self, self.state.time if time is None else time)
 
+    def picture(self, time: float) -> views.Picture:
+        """Return confirmed tracks at ``time``, in brief: positions, and bearings without range.
+
+        Returns:
+            ([[id, east, north], ...], [[id, bearing, bearing sigma], ...]).
+        """
+        if time > self.state.time:
+            self.advance(time)
+        return views.picture_of(self, time)
+
     def ledger(self, track_id: str) -> list[LedgerEntry]:
         """Return a track's evidence, oldest first.
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -148,6 +148,53 @@ def ranged_weights(
         best = np.where(better, spread, best)
     middle, sigma = moments(weight)
     return weight, middle, sigma, method, by_manoeuvre
+
+
+Picture = tuple[list[list[Any]], list[list[Any]]]
+
+
+def picture_of(tracker: Tracker, when: float) -> Picture:
+    """Return [[id, east, north]] and [[id, bearing, sigma]] of confirmed tracks."""
+    state, p = tracker.state, tracker.parameters
+    positions: list[list[Any]] = []
+    bearings: list[list[Any]] = []
+    bank = state.kinematic
+    rows = np.flatnonzero(bank.state != TENTATIVE)
+    if len(rows):
+        mean, covariance, weight = predict_rows(
+            bank, rows, np.full(len(rows), when), tracker.motion
+        )
+        centre, spread = collapse(mean, covariance, weight)
+        sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
+        for row, (east, north), wide in zip(
+            bank.number[rows].tolist(), centre[:, :2].tolist(), sigma.tolist(), strict=True
+        ):
+            if wide <= p.report_position_sigma:
+                positions.append([tracker.id_of(row), round(east, 2), round(north, 2)])
+    bank = state.bearings
+    rows = np.flatnonzero(bank.state != TENTATIVE)
+    if len(rows):
+        every = np.arange(len(bank))
+        mean, covariance, weight = predict_rows(
+            bank, every, np.full(len(bank), when), tracker.drift
+        )
+        weight, _, _, _, observed = ranged_weights(tracker, bank, mean, covariance, weight)
+        centre, spread = collapse(mean, covariance, weight)
+        sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
+        r = centre[:, :2] - state.own_position[:2]
+        ground2 = np.maximum(np.einsum("na,na->n", r, r), 1.0)
+        across = np.stack([r[:, 1], -r[:, 0]], axis=1)
+        wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
+        bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
+        for row in rows.tolist():
+            track = tracker.id_of(int(bank.number[row]))
+            if observed[row] and sigma[row] <= p.report_position_sigma:
+                positions.append(
+                    [track, round(float(centre[row, 0]), 2), round(float(centre[row, 1]), 2)]
+                )
+            else:
+                bearings.append([track, round(float(bearing[row]), 5), round(float(wide[row]), 5)])
+    return positions, bearings
 
 
 def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:

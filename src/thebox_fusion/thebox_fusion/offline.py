@@ -1,0 +1,205 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker over a file, without ROS: ``python -m thebox_fusion.offline IN OUT [--params FILE]``.
+
+IN holds one detection a line as a JSON object: ``sensor``, ``t``, ``bearing_rad``,
+``bearing_sigma_rad``, ``own_east_m``, ``own_north_m`` and, where known, ``alt_bearing_rad``,
+``range_m`` (slant), ``range_sigma_m``, ``elevation_rad``, ``elevation_sigma_rad``, ``rssi_dbm``,
+``frequency_hz``, ``key``, ``confidence``; further ``modality``, ``own_up_m``, ``label``,
+``range_rate_mps``, ``range_rate_sigma_mps``, ``bandwidth_hz``, ``apparent_size_rad``,
+``sound_level_db``. The order of the lines is the order of arrival.
+
+OUT holds one line a second: ``{"t": 12.0, "tracks": [[id, east_m, north_m], ...], "bearings":
+[[id, bearing_rad, bearing_sigma_rad], ...]}``: confirmed tracks whose position is known, and
+confirmed tracks of which only the bearing is. The line for t uses no detection later than t, and
+none that comes after a line of IN that is later than t.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from .tracker import Detection, Tracker, TrackerParameters, parameters_from_mapping
+
+MODALITY_OF = {
+    "dspnor": "RADAR",
+    "droneshield": "RF",
+    "silvus": "RF",
+    "mara": "EO",
+    "trakka": "EO",
+    "vision": "VISION",
+}
+_NUMBERS = {
+    "bearing_rad": "bearing",
+    "bearing_sigma_rad": "bearing_sigma",
+    "alt_bearing_rad": "alternative_bearing",
+    "elevation_rad": "elevation",
+    "elevation_sigma_rad": "elevation_sigma",
+    "range_m": "range",
+    "range_sigma_m": "range_sigma",
+    "range_rate_mps": "range_rate",
+    "range_rate_sigma_mps": "range_rate_sigma",
+    "rssi_dbm": "rssi",
+    "frequency_hz": "frequency",
+    "bandwidth_hz": "bandwidth",
+    "confidence": "confidence",
+    "apparent_size_rad": "apparent_size",
+    "sound_level_db": "sound_level",
+}
+UNORDERED_SHARE = 0.3
+
+
+def _number(record: dict[str, Any], name: str, default: float = math.nan) -> float:
+    value = record.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} is {value!r}, not a number")
+    return float(value)
+
+
+def detection_of(line: str) -> Detection:
+    """Return the detection of one line.
+
+    Raises:
+        ValueError: not a JSON object, no sensor or time, or a field that is not a number.
+    """
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    return detection_of_record(record)
+
+
+def detection_of_record(record: dict[str, Any]) -> Detection:
+    """Return the detection of one JSON object; ValueError as `detection_of`."""
+    sensor = record.get("sensor")
+    if not isinstance(sensor, str) or not sensor:
+        raise ValueError("sensor is missing")
+    if record.get("t") is None:
+        raise ValueError("t is missing")
+    values = {field: _number(record, name) for name, field in _NUMBERS.items() if name in record}
+    own = np.array(
+        [
+            _number(record, "own_east_m", 0.0),
+            _number(record, "own_north_m", 0.0),
+            _number(record, "own_up_m", 0.0),
+        ]
+    )
+    key = record.get("key")
+    modality = record.get("modality") or MODALITY_OF.get(sensor, "UNKNOWN")
+    if sensor not in MODALITY_OF and modality == "UNKNOWN" and "range_m" in record:
+        modality = "RADAR"
+    return Detection(
+        sensor=sensor,
+        modality=str(modality),
+        time=_number(record, "t"),
+        key="" if key is None else str(key),
+        label=str(record.get("label") or ""),
+        own_position=own,
+        **values,
+    )
+
+
+def read_detections(lines: Iterator[str] | TextIO) -> tuple[list[Detection], dict[str, int]]:
+    """Return all readable detections in file order, and the rejected lines by reason."""
+    detections: list[Detection] = []
+    rejected: dict[str, int] = {}
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            detections.append(detection_of(line))
+        except ValueError as error:
+            reason = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+            rejected[reason] = rejected.get(reason, 0) + 1
+    return detections, rejected
+
+
+def arrival_order(detections: Sequence[Detection], max_lateness: float) -> list[Detection]:
+    """Return detections as they arrived.
+
+    That is the order of the file, unless so many are late that the file cannot be in order of
+    arrival (sensors one after the other, say): then the order of their times.
+    """
+    newest, late = -math.inf, 0
+    for detection in detections:
+        newest = max(newest, detection.time)
+        late += detection.time < newest - max_lateness
+    if late > UNORDERED_SHARE * len(detections):
+        return sorted(detections, key=lambda d: d.time)
+    return list(detections)
+
+
+def pictures(
+    detections: Sequence[Detection], parameters: TrackerParameters | None = None
+) -> Iterator[tuple[float, Tracker]]:
+    """Run the tracker; yield (t, tracker advanced to t) at every whole second.
+
+    Times begin at 0, or at the first detection's second when that is an hour or more away, and
+    end with the second of the last detection.
+    """
+    tracker = Tracker(parameters)
+    usable = [d for d in detections if math.isfinite(d.time)]
+    if not usable:
+        return
+    first = min(d.time for d in usable)
+    last = math.ceil(max(d.time for d in usable))
+    second = 0.0 if 0.0 <= first < 3600.0 else float(math.ceil(first))
+    queue: list[Detection] = []
+    for detection in arrival_order(usable, tracker.parameters.max_lateness):
+        while detection.time > second:
+            tracker.add(queue)
+            queue = []
+            tracker.advance(second)
+            yield second, tracker
+            second += 1.0
+        queue.append(detection)
+    tracker.add(queue)
+    while second <= last:
+        tracker.advance(second)
+        yield second, tracker
+        second += 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m thebox_fusion.offline", description="Run the tracker over a file."
+    )
+    parser.add_argument("detections", type=Path, help="detections, one JSON object a line")
+    parser.add_argument("tracks", type=Path, help="tracks are written here, one line a second")
+    parser.add_argument("--params", type=Path, help="tracker parameters as a JSON object")
+    options = parser.parse_args(arguments)
+    try:
+        parameters = TrackerParameters()
+        if options.params is not None:
+            parameters = parameters_from_mapping(json.loads(options.params.read_text("utf-8")))
+        with options.detections.open(encoding="utf-8") as source:
+            detections, rejected = read_detections(source)
+    except (OSError, ValueError) as error:
+        print(f"offline: {error}; check the file and run again", file=sys.stderr)
+        return 2
+    tracker = Tracker(parameters)
+    with options.tracks.open("w", encoding="utf-8") as target:
+        for second, tracker in pictures(detections, parameters):
+            positions, bearings = tracker.picture(second)
+            target.write(
+                json.dumps({"t": second, "tracks": positions, "bearings": bearings}) + "\n"
+            )
+    for reason, count in sorted(rejected.items()):
+        print(f"offline: {count} lines rejected: {reason}", file=sys.stderr)
+    for name, count in sorted(tracker.counters.items()):
+        print(f"offline: {name}: {count}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
