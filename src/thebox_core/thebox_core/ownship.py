@@ -1,0 +1,119 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the own-ship was and where its bow pointed, at the time of a measurement. No ROS in here.
+
+The history is fed from ``ownship/odometry`` by :class:`thebox_core.ownship_listener.OwnShip`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import NamedTuple
+
+__all__ = ["OwnShipHistory", "Pose"]
+
+_TWO_PI = 2.0 * math.pi
+
+
+class Pose(NamedTuple):
+    """The own-ship at one instant; what is not known is NaN.
+
+    Attributes:
+        time: seconds.
+        east, north, up: position in map (local ENU), metres.
+        velocity_east, velocity_north, velocity_up: metres per second.
+        heading: of the bow from true north, clockwise, [0, 2*pi), radians.
+    """
+
+    time: float
+    east: float
+    north: float
+    up: float
+    velocity_east: float
+    velocity_north: float
+    velocity_up: float
+    heading: float
+
+
+_UNKNOWN = Pose(*([math.nan] * 8))
+
+
+class OwnShipHistory:
+    """Poses of the last seconds, interpolated at any time between them.
+
+    Args:
+        keep: seconds of history.
+        max_age: beyond the newest pose, or before the oldest, it serves this many seconds,
+            extrapolated by its velocity; further away it is unknown.
+    """
+
+    _LIMIT = 10_000
+
+    def __init__(self, keep: float = 60.0, max_age: float = 5.0) -> None:
+        self.keep = keep
+        self.max_age = max_age
+        self._poses: list[Pose] = []
+        self._times: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._poses)
+
+    @property
+    def newest(self) -> Pose:
+        """The newest pose; all NaN before the first."""
+        return self._poses[-1] if self._poses else _UNKNOWN
+
+    def add(self, pose: Pose) -> None:
+        """Add a pose. One of another time base (a replay that starts again) empties the history.
+
+        Raises:
+            ValueError: the pose has no time.
+        """
+        if not math.isfinite(pose.time):
+            raise ValueError("a pose needs a time")
+        if self._times and pose.time < self._times[-1] - self.keep:
+            self.clear()
+        index = bisect.bisect_right(self._times, pose.time)
+        if index and self._times[index - 1] == pose.time:
+            self._poses[index - 1] = pose
+            return
+        self._times.insert(index, pose.time)
+        self._poses.insert(index, pose)
+        stale = bisect.bisect_left(self._times, self._times[-1] - self.keep)
+        stale = max(stale, len(self._times) - self._LIMIT)
+        if stale > 0:
+            del self._times[:stale], self._poses[:stale]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._times.clear()
+        self._poses.clear()
+
+    def at(self, time: float) -> Pose:
+        """The pose at ``time``, all NaN where nothing near enough in time is known."""
+        if not self._times or not math.isfinite(time):
+            return _UNKNOWN
+        index = bisect.bisect_right(self._times, time)
+        if index == 0 or index == len(self._times):
+            return self._extrapolated(self._poses[min(index, len(self._times) - 1)], time)
+        before, after = self._poses[index - 1], self._poses[index]
+        share = (time - before.time) / (after.time - before.time)
+        values = [a + share * (b - a) for a, b in zip(before[1:7], after[1:7])]
+        # The shorter way round, also across north.
+        turn = math.remainder(after.heading - before.heading, _TWO_PI) if (
+            math.isfinite(after.heading) and math.isfinite(before.heading)
+        ) else math.nan
+        return Pose(time, *values, (before.heading + share * turn) % _TWO_PI)
+
+    def _extrapolated(self, pose: Pose, time: float) -> Pose:
+        dt = time - pose.time
+        if abs(dt) > self.max_age:
+            return _UNKNOWN
+        known = all(math.isfinite(v) for v in pose[4:7])
+        east, north, up = pose[1:4]
+        if known:
+            east += dt * pose.velocity_east
+            north += dt * pose.velocity_north
+            up += dt * pose.velocity_up
+        return Pose(time, east, north, up, *pose[4:7], pose.heading)

@@ -1,0 +1,162 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Between the box's messages and the tracker's own types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thebox_core.messages import MODALITIES, new_track, seconds, to_time, to_uuid
+from thebox_fusion import tracker
+from thebox_interfaces.msg import Detection, Evidence, Track
+
+__all__ = ["OBJECT_CLASSES", "to_evidence", "to_plot", "to_track_message"]
+
+#: Words of classifiers and sensors that name a class of object.
+OBJECT_CLASSES = {
+    "drone": Track.CLASS_DRONE,
+    "uav": Track.CLASS_DRONE,
+    "uas": Track.CLASS_DRONE,
+    "rotary": Track.CLASS_DRONE,
+    "quadcopter": Track.CLASS_DRONE,
+    "bird": Track.CLASS_BIRD,
+    "airplane": Track.CLASS_AIRPLANE,
+    "aircraft": Track.CLASS_AIRPLANE,
+    "fixed wing": Track.CLASS_AIRPLANE,
+    "helicopter": Track.CLASS_HELICOPTER,
+    "boat": Track.CLASS_BOAT,
+    "vessel": Track.CLASS_BOAT,
+    "ship": Track.CLASS_BOAT,
+    "vehicle": Track.CLASS_VEHICLE,
+    "car": Track.CLASS_VEHICLE,
+    "person": Track.CLASS_PERSON,
+}
+
+_RANGE_METHODS = {
+    "none": Track.RANGE_UNKNOWN,
+    "measured": Track.RANGE_MEASURED,
+    "own-ship manoeuvre": Track.RANGE_TRIANGULATED,
+    "received power": Track.RANGE_RSSI,
+    "apparent size": Track.RANGE_APPARENT_SIZE,
+    "sound level": Track.RANGE_ACOUSTIC,
+}
+
+_EVIDENCE_KINDS = {
+    "born": Evidence.KIND_HIT,
+    "hit": Evidence.KIND_HIT,
+    "attached": Evidence.KIND_HIT,
+    "detached": Evidence.KIND_HIT,
+    "miss": Evidence.KIND_MISS,
+    "decay": Evidence.KIND_DECAY,
+    "seen": Evidence.KIND_VISUAL,
+    "refuted": Evidence.KIND_VISUAL,
+    "merged": Evidence.KIND_MERGE,
+    "state": Evidence.KIND_STATE,
+}
+
+
+def to_plot(
+    message: Detection,
+    time: float,
+    own_position: NDArray[np.float64],
+    own_velocity: NDArray[np.float64],
+) -> tracker.Detection:
+    """A Detection message as the tracker takes it.
+
+    Args:
+        message: as a driver published it.
+        time: of measurement, seconds.
+        own_position, own_velocity: (3,) of the own-ship then, in map; used where the sensor did
+            not say where it stood.
+    """
+    stood = message.sensor_position
+    if math.isfinite(stood.x) and math.isfinite(stood.y):
+        own_position = np.array([stood.x, stood.y, stood.z if math.isfinite(stood.z) else 0.0])
+        own_velocity = np.zeros(3)
+    plot = tracker.Detection(
+        sensor=message.sensor,
+        modality="VISION" if message.sensor == "vision" else MODALITIES.get(
+            message.modality, "UNKNOWN"
+        ),
+        time=time,
+        bearing=message.bearing,
+        bearing_sigma=message.bearing_std,
+        alternative_bearing=message.bearing_alternative,
+        elevation=message.elevation,
+        elevation_sigma=message.elevation_std,
+        range=message.range,
+        range_sigma=message.range_std,
+        range_rate=message.range_rate,
+        range_rate_sigma=message.range_rate_std,
+        frequency=message.frequency,
+        bandwidth=message.bandwidth,
+        rssi=message.rssi,
+        apparent_size=max(message.angular_width, message.angular_height),
+        sound_level=message.sound_level,
+        key=message.sensor_track_id,
+        label=message.label,
+        confidence=message.confidence,
+        own_position=own_position,
+        own_velocity=own_velocity,
+    )
+    position, velocity = message.position, message.velocity
+    if math.isfinite(position.x) and math.isfinite(position.y):
+        plot.position = np.array([position.x, position.y, position.z])
+        plot.position_covariance = np.asarray(message.position_covariance).reshape(3, 3)
+    if math.isfinite(velocity.x) and math.isfinite(velocity.y):
+        plot.velocity = np.array([velocity.x, velocity.y, velocity.z])
+        variance = float(np.nanmean(np.asarray(message.velocity_covariance)[[0, 4]]))
+        plot.velocity_sigma = math.sqrt(variance) if variance > 0.0 else math.nan
+    return plot
+
+
+def _set_vector(target: object, values: Iterable[float]) -> None:
+    target.x, target.y, target.z = (float(v) for v in values)  # type: ignore[attr-defined]
+
+
+def to_track_message(view: tracker.TrackView, stamp: float) -> Track:
+    """A track of the tracker as a message, at ``stamp`` seconds."""
+    message = new_track()
+    message.header.stamp = to_time(stamp)
+    message.header.frame_id = "map"
+    message.id = to_uuid(view.id)
+    message.number = view.number
+    message.state = int(view.state)
+    _set_vector(message.position, view.position)
+    _set_vector(message.velocity, view.velocity)
+    message.covariance = np.ascontiguousarray(view.covariance, dtype=np.float64).ravel()
+    message.range_observed = bool(view.range_observed)
+    message.bearing = float(view.bearing)
+    message.bearing_std = float(view.bearing_sigma)
+    message.elevation = float(view.elevation)
+    message.elevation_std = float(view.elevation_sigma)
+    message.range = float(view.range)
+    message.range_std = float(view.range_sigma)
+    message.range_method = _RANGE_METHODS[view.range_method]
+    message.confidence = float(view.existence)
+    message.reason = view.reason
+    message.label = view.label
+    message.object_class = OBJECT_CLASSES.get(view.label.lower(), Track.CLASS_UNKNOWN)
+    message.class_probability = float(view.label_probability)
+    message.sensors = list(view.sensors)
+    message.sensor_track_ids = sorted(view.keys)
+    message.frequencies = list(view.frequencies)
+    message.first_seen = to_time(view.first_seen)
+    message.last_updated = to_time(view.last_updated)
+    return message
+
+
+def to_evidence(entry: tracker.LedgerEntry) -> Evidence:
+    """One entry of a track's ledger as a message."""
+    return Evidence(
+        stamp=to_time(entry.time),
+        sensor=entry.sensor,
+        kind=_EVIDENCE_KINDS.get(entry.kind, Evidence.KIND_UNKNOWN),
+        delta_log_odds=entry.delta_log_odds,
+        log_odds=entry.log_odds_after,
+        text=entry.text,
+    )

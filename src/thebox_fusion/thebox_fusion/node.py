@@ -1,0 +1,255 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The fusion node: detections of every sensor to tracks on ``tracks/fused``."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.subscription import Subscription
+
+from thebox_core.health import WARN, Report, latency_values
+from thebox_core.measures import Latency, Rate, Tally
+from thebox_core.messages import from_uuid, seconds, to_time
+from thebox_core.node import ManagedNode, run
+from thebox_core.ownship import Pose
+from thebox_core.ownship_listener import OwnShip
+from thebox_core.parameters import Value
+from thebox_core.qos import DETECTIONS, STATE
+from thebox_fusion.conversion import to_evidence, to_plot, to_track_message
+from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameters
+from thebox_fusion.tracker import Tracker, TrackState
+from thebox_interfaces.msg import Detection, TrackArray
+from thebox_interfaces.srv import GetTrackEvidence
+
+__all__ = ["Fusion", "main"]
+
+_DETECTION_TYPE = "thebox_interfaces/msg/Detection"
+_DISCOVERY_PERIOD = 0.5
+
+
+class Fusion(ManagedNode):
+    """Runs the tracker on what the sensors publish.
+
+    A cycle runs as soon as detections are there, spaced by ``publish_rate_max`` and by
+    ``load_max``; a timer takes up what came in between.
+    """
+
+    PARAMETERS = FUSION_PARAMETERS
+
+    def __init__(self, name: str = "fusion", **options: Any) -> None:
+        self.detections = Tally()
+        self.latency = Latency()
+        self.cycle = Latency()
+        self._states: Counter[TrackState] = Counter()
+        self._published = Rate()
+        super().__init__(name, **options)
+        self.health.add("tracking", self._report)
+
+    def check_parameters(self, values: dict[str, Value]) -> str:
+        """The tracker's settings must go together."""
+        if values["publish_rate_min"] > values["publish_rate_max"]:  # type: ignore[operator]
+            return "publish_rate_min must not be above publish_rate_max"
+        try:
+            tracker_parameters(values)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def parameters_changed(self, names: set[str]) -> None:
+        """Settings of the tracker begin a new one: its tracks rest on the old settings."""
+        if self.is_active and any(n.startswith(("tracker.", "sensor.")) for n in names):
+            self.get_logger().warning("settings of the tracker changed: it begins anew")
+            self._begin()
+
+    # Life cycle -------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Create the publisher, the service and the own-ship's history."""
+        self._publisher = self.create_publisher(TrackArray, "tracks/fused", STATE)
+        self._evidence = self.create_service(
+            GetTrackEvidence, "~/get_track_evidence", self._get_evidence
+        )
+        self._own_ship = OwnShip(self, self.values["ownship_max_age"])
+        self._own_position = np.zeros(3)
+        self._own_velocity = np.zeros(3)
+        self._inputs: dict[str, Subscription] = {}
+        self._begin()
+
+    def activate(self) -> None:
+        """Subscribe to every sensor and begin to publish."""
+        self._begin()
+        self._discover()
+        self._timers = [
+            self.create_timer(_DISCOVERY_PERIOD, self._discover),
+            self.create_timer(1.0 / self.values["publish_rate_max"], self._tick),
+        ]
+
+    def deactivate(self) -> None:
+        """Stop listening and publishing."""
+        for timer in self.__dict__.pop("_timers", []):
+            self.destroy_timer(timer)
+        for topic in list(self._inputs):
+            self.destroy_subscription(self._inputs.pop(topic))
+
+    def cleanup(self) -> None:
+        """Release everything; the tracks are forgotten."""
+        own_ship = self.__dict__.pop("_own_ship", None)
+        if own_ship is not None:
+            own_ship.close()
+        publisher = self.__dict__.pop("_publisher", None)
+        if publisher is not None:
+            self.destroy_publisher(publisher)
+        service = self.__dict__.pop("_evidence", None)
+        if service is not None:
+            self.destroy_service(service)
+
+    def _begin(self) -> None:
+        self.tracker = Tracker(tracker_parameters(self.values))
+        self._waiting: list[Detection] = []
+        self._next_cycle = 0.0
+        self._last_cycle = -math.inf
+        self._newest = 0.0
+
+    # Detections -------------------------------------------------------------------------------
+
+    def _discover(self) -> None:
+        """Listen to every topic of detections in this namespace: a new sensor needs no setting."""
+        prefix = f"{self.get_namespace().rstrip('/')}/detections/"
+        for topic, types in self.get_topic_names_and_types():
+            if topic.startswith(prefix) and _DETECTION_TYPE in types and topic not in self._inputs:
+                self._inputs[topic] = self.create_subscription(
+                    Detection, topic, self._on_detection, DETECTIONS
+                )
+                self.get_logger().info(f"listening to {topic}")
+
+    def _on_detection(self, message: Detection) -> None:
+        self._waiting.append(message)
+        self.detections.add(message.sensor or "unnamed")
+        if time.monotonic() >= self._next_cycle:
+            self._cycle()
+
+    def _tick(self) -> None:
+        at = time.monotonic()
+        if at < self._next_cycle:
+            return
+        if self._waiting or at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]:
+            self._cycle()
+
+    def _cycle(self) -> None:
+        begun = time.monotonic()
+        now = self.now()
+        if now < self.tracker.state.time - 2.0 * self.values["tracker.max_lateness"] - 1.0:
+            self.get_logger().warning("the clock jumped back: the tracker begins anew")
+            waiting = self._waiting
+            self._begin()
+            self._waiting = waiting
+        batch, self._waiting = self._waiting, []
+        self._update_own_ship(now)
+        plots = []
+        for message in batch:
+            # Nothing was measured in the future: a clock that runs ahead must not stall a track.
+            stamp = min(seconds(message.header.stamp), now)
+            pose = self._own_ship.history.at(stamp)
+            if math.isfinite(pose.east):
+                position, velocity = _vectors(pose)
+            else:
+                position, velocity = self._own_position, self._own_velocity
+            plots.append(to_plot(message, stamp, position, velocity))
+            self._newest = max(self._newest, stamp)
+        self.tracker.add(plots)
+        self.tracker.advance(now)
+        self._publish(now)
+        published = self.now()
+        for message in batch:
+            self.latency.add(published - seconds(message.received))
+        ended = time.monotonic()
+        cost = ended - begun
+        self.cycle.add(cost)
+        self._last_cycle = begun
+        self._next_cycle = begun + max(
+            1.0 / self.values["publish_rate_max"], cost / self.values["load_max"]
+        )
+
+    def _update_own_ship(self, now: float) -> None:
+        # Before the first pose a fixed site at the map's origin is all that can be said.
+        pose = self._own_ship.history.at(now)
+        if math.isfinite(pose.east):
+            self._own_position, self._own_velocity = _vectors(pose)
+        self.tracker.own_ship(now, self._own_position, self._own_velocity)
+
+    def _publish(self, now: float) -> None:
+        message = TrackArray()
+        message.header.stamp = to_time(now)
+        message.header.frame_id = "map"
+        message.newest_detection = to_time(self._newest)
+        views = self.tracker.tracks(now)
+        message.tracks = [to_track_message(view, now) for view in views]
+        self._publisher.publish(message)
+        self._published.add(now)
+        self._states = Counter(view.state for view in views)
+
+    def _get_evidence(
+        self, request: GetTrackEvidence.Request, response: GetTrackEvidence.Response
+    ) -> GetTrackEvidence.Response:
+        identity = from_uuid(request.track_id)
+        try:
+            entries = self.tracker.ledger(identity)
+        except KeyError:
+            response.message = f"no track {identity} is held now; its history is in DroneDB"
+            return response
+        response.success = True
+        kept = entries[-request.limit :] if request.limit else entries
+        response.entries = [to_evidence(entry) for entry in kept]
+        return response
+
+    # Health -----------------------------------------------------------------------------------
+
+    def _report(self, report: Report) -> None:
+        now = self.now()
+        for state in TrackState:
+            report.put(f"tracks.{state.name.lower()}", self._states.get(state, 0))
+        report.put("rate", self._published.per_second(now))
+        report.put("age", self._published.age(now))
+        report.put_all((f"detections.{s}", count) for s, count in self.detections.items())
+        report.put_all(latency_values("latency", self.latency))
+        report.put_all(latency_values("cycle", self.cycle))
+        if not self.is_active:
+            report.findings.append(self.state)
+            return
+        for name, count in sorted(self.tracker.counters.items()):
+            report.put(f"association.{name.replace(': ', '.').replace(' ', '_')}", count)
+        for name, sensor in zip(self.tracker.sensor_names, self.tracker.state.sensors):
+            report.put(f"clutter.{name}", float(sensor.clutter.sum() + sensor.bearing_clutter))
+        own = self._own_ship.history.newest
+        report.put("ownship.age", now - own.time)
+        if math.isnan(own.time):
+            report.findings.append("no own-ship heard: taken as fixed at the map's origin")
+        elif now - own.time > self.values["ownship_max_age"]:
+            report.find(
+                WARN,
+                f"own-ship silent for {now - own.time:.0f} s: its last position is used; "
+                "check the ownship driver",
+            )
+        confirmed = self._states.get(TrackState.CONFIRMED, 0)
+        report.findings.append(f"{confirmed} confirmed tracks of {sum(self._states.values())}")
+
+
+def _vectors(pose: Pose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Position and velocity, (3,) each; a height or speed that is not known counts as zero."""
+    known = np.nan_to_num(np.array(pose[1:7]))
+    return known[:3], known[3:]
+
+
+def main() -> None:
+    """Run the node as a process."""
+    run(Fusion)
+
+
+if __name__ == "__main__":
+    main()

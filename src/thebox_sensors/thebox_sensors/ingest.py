@@ -1,0 +1,182 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Takes bytes from a transport and hands them on, whatever happens to either. No ROS in here.
+
+Two threads: the reader empties the socket as soon as bytes come, so that a burst waits here and
+not in the kernel's small buffer; the worker parses and publishes. Between them a bounded queue
+drops the oldest when full, and counts. A transport that cannot be opened or is lost is opened
+again with back-off.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from thebox_sensors.transport import CaptureEnded, Datagram, Transport, TransportError
+
+__all__ = ["Ingest"]
+
+
+class Ingest:
+    """The flow of bytes from one transport to one consumer.
+
+    Args:
+        make: makes a fresh transport, not yet opened; called for every connection.
+        consume: takes datagrams, oldest first, in the worker's thread; it must not raise.
+        connected: told in the worker's thread that a new connection begins, before its bytes.
+        queue_size: datagrams held at most.
+    """
+
+    BACK_OFF_FIRST, BACK_OFF_LAST = 0.5, 10.0
+    _POLL = 0.5
+    _SHARE = 64
+
+    def __init__(
+        self,
+        make: Callable[[], Transport],
+        consume: Callable[[Sequence[Datagram]], None],
+        connected: Callable[[Transport], None] = lambda transport: None,
+        queue_size: int = 5000,
+    ) -> None:
+        self._make = make
+        self._consume = consume
+        self._connected = connected
+        # None marks the beginning of a connection, so that a parser's state is reset in order.
+        self._queue: deque[Datagram | Transport] = deque()
+        self._queue_size = queue_size
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._threads: list[threading.Thread] = []
+        self._transport: Transport | None = None
+        #: Datagrams or chunks received, and those dropped because the queue was full.
+        self.received = 0
+        self.dropped = 0
+        self.bytes = 0
+        #: Connections lost or not had so far.
+        self.reconnects = 0
+        self._kernel_drops_before = 0
+        #: Why bytes cannot come now; empty while they can.
+        self.fault = ""
+        self.ended = False
+
+    def start(self, name: str) -> None:
+        """Start the two threads, named after the sensor."""
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._read_on, name=f"{name}-reader", daemon=True),
+            threading.Thread(target=self._work_on, name=f"{name}-worker", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop both threads and close the transport; what is still queued is given up."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            transport = self._transport
+        if transport is not None:
+            transport.wake()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        self._queue.clear()
+
+    @property
+    def depth(self) -> int:
+        """Datagrams waiting."""
+        return len(self._queue)
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams that the kernel dropped, over all connections."""
+        transport = self._transport
+        return self._kernel_drops_before + (transport.kernel_drops if transport else 0)
+
+    @property
+    def notice(self) -> str:
+        """What the operator should know though bytes flow."""
+        transport = self._transport
+        return transport.notice if transport is not None else ""
+
+    @property
+    def transport(self) -> Transport | None:
+        """The open transport, to send on; None while there is none."""
+        return self._transport if not self.fault else None
+
+    def _read_on(self) -> None:
+        delay = self.BACK_OFF_FIRST
+        while not self._stopping:
+            transport = self._make()
+            with self._changed:
+                self._transport = transport
+            if self._stopping:
+                transport.close()
+                return
+            try:
+                transport.open()
+                self.fault = ""
+                self._put(transport)
+                while not self._stopping:
+                    batch = transport.receive(self._POLL)
+                    if batch:
+                        delay = self.BACK_OFF_FIRST
+                        self._put(*batch)
+            except CaptureEnded:
+                self.ended = True
+                return
+            except TransportError as error:
+                self.fault = str(error)
+                self.reconnects += 1
+            finally:
+                self._kernel_drops_before += transport.kernel_drops
+                transport.kernel_drops = 0
+                transport.close()
+                with self._changed:
+                    self._transport = None
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping, timeout=delay)
+            delay = min(2 * delay, self.BACK_OFF_LAST)
+
+    def _put(self, *items: Datagram | Transport) -> None:
+        with self._changed:
+            for item in items:
+                if isinstance(item, Datagram):
+                    self.received += 1
+                    self.bytes += len(item.data)
+                self._queue.append(item)
+            while len(self._queue) > self._queue_size:
+                oldest = self._queue.popleft()
+                if isinstance(oldest, Datagram):
+                    self.dropped += 1
+            self._changed.notify_all()
+
+    def _work_on(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._stopping)
+                if self._stopping:
+                    return
+                share = [self._queue.popleft() for _ in range(min(len(self._queue), self._SHARE))]
+            batch: list[Datagram] = []
+            for item in share:
+                if isinstance(item, Datagram):
+                    batch.append(item)
+                    continue
+                if batch:
+                    self._consume(batch)
+                    batch = []
+                self._connected(item)
+            if batch:
+                self._consume(batch)
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Wait until everything received so far has been taken by the worker; for captures."""
+        deadline = time.monotonic() + timeout
+        while self._queue and time.monotonic() < deadline:
+            with self._changed:
+                self._changed.wait(0.01)
+        return not self._queue
