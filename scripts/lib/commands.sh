@@ -171,7 +171,6 @@ command_shell() {
     prepare
     enter_workspace
     say "$PHASES; inside $ROS_TITLE now, \`exit\` leaves"
-    cd "${THEBOX_CALLED_FROM:-$PWD}"
     exec "${SHELL:-/bin/bash}" -i
 }
 

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034  # what it sets is read by the other parts
 #
 # Which Python the environment is made with. Sets PYTHON (its absolute path) and PYTHON_VERSION.
 

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034  # what it sets is read by the other parts
 #
 # Which ROS 2 is used: a sourced distribution, one under /opt/ros, or the wheels.
 # Sets ROS_RELEASE (jazzy | kilted), ROS_ORIGIN (distribution | wheels) and, for a distribution,

@@ -15,12 +15,10 @@ install_packages() {
     fi
     if [[ ${THEBOX_APT:-} == no ]]; then
         fail "$what is missing" "run: sudo sh -c '$by_hand'"
-    elif [[ $(id -u) == 0 ]]; then
-        by_hand="$by_hand"
-    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    elif [[ $(id -u) != 0 ]]; then
+        sudo -n true 2>/dev/null ||
+            fail "$what is missing" "run: sudo sh -c '$by_hand'"
         prefix=(sudo -n)
-    else
-        fail "$what is missing" "run: sudo sh -c '$by_hand'"
     fi
     say "  $what is missing: installing $* with apt"
     local log=$THEBOX_ROOT/.thebox/apt.log

@@ -64,6 +64,7 @@ build_progress() {
 }
 
 # build_workspace [COLCON ARGUMENTS]...
+# shellcheck disable=SC2120  # commands.sh passes them
 build_workspace() {
     local started log=$THEBOX_ROOT/.thebox/build-$ROS_RELEASE.log code=0 folders=()
     started=$(now_ms)
@@ -171,7 +172,9 @@ prepare() {
     hold_the_workspace
     ensure_environment "$@"
     setup_seconds=$(seconds_since "$started")
+    # shellcheck disable=SC2119
     build_workspace
     release_the_workspace
+    # shellcheck disable=SC2034  # the commands print it
     PHASES="set-up $setup_seconds s, build $BUILD_SECONDS s"
 }

@@ -1,6 +1,6 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Remove from the environment what no lock file names any more: ``prune_environment.py LOCK...``."""
+"""Remove what no lock file names any more: ``prune_environment.py LOCK...``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def main() -> int:
         distribution.metadata["Name"]
         for distribution in metadata.distributions()
         if inside in Path(str(distribution.locate_file(""))).parents
-        and (Path(str(distribution.locate_file(""))) / "").exists()
         and str(getattr(distribution, "_path", "")).endswith(".dist-info")
         and normal(distribution.metadata["Name"]) not in wanted
     )
