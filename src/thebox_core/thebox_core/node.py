@@ -25,18 +25,20 @@ from rcl_interfaces.msg import (
 )
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.parameter import parameter_value_to_python
+from rclpy.task import Future
 from rclpy.timer import Timer
 
 from thebox_core.health import ERROR, Health, Report
 from thebox_core.parameters import Parameter, ParameterError, Value, check_unique
 
-__all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run"]
+__all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run", "spin"]
 
+_SPIN_PERIOD = 60.0
 _TYPES = {
     (bool, False): ParameterType.PARAMETER_BOOL,
     (int, False): ParameterType.PARAMETER_INTEGER,
@@ -346,6 +348,21 @@ class ManagedNode(_Parametered, LifecycleNode):
             report.findings.append(self._state)
 
 
+def spin(executor: Executor) -> None:
+    """Spin until SIGINT, SIGTERM or shutdown of the context.
+
+    EventsExecutor.spin() waits without a deadline; where the wheels' C++ library turns that into a
+    deadline that has passed, it spins a core and starves its own timers. A wait with a deadline
+    is right everywhere.
+    """
+    never: Future = Future()
+    try:
+        while rclpy.ok():
+            executor.spin_until_future_complete(never, timeout_sec=_SPIN_PERIOD)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return
+
+
 def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | None = None) -> None:
     """Run nodes in this process until SIGINT or SIGTERM, then release them; for entry points.
 
@@ -364,9 +381,7 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
             node = factory()
             nodes.append(node)
             executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        spin(executor)
     except ParameterError as error:
         print(f"{error}\nCorrect the parameter file or the command line, then start again.",
               file=sys.stderr)
