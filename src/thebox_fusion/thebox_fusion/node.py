@@ -85,14 +85,14 @@ class Fusion(ManagedNode):
         """Subscribe to every sensor and begin to publish."""
         self._begin()
         self._discover()
-        self._timers = [
+        self._cycle_timers = [
             self.create_timer(_DISCOVERY_PERIOD, self._discover),
             self.create_timer(1.0 / self.values["publish_rate_max"], self._tick),
         ]
 
     def deactivate(self) -> None:
         """Stop listening and publishing."""
-        for timer in self.__dict__.pop("_timers", []):
+        for timer in self.__dict__.pop("_cycle_timers", []):
             self.destroy_timer(timer)
         for topic in list(self._inputs):
             self.destroy_subscription(self._inputs.pop(topic))
