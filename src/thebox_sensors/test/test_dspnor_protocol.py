@@ -237,12 +237,15 @@ STRUCTURAL = {"bad_block", "bad_fspec", "truncated", "bad_item", "too_many_recor
 def test_what_libasterix_refuses_is_refused_and_else_the_same(
     seeds: list[int], changes: list[tuple[int, int]], cut: int
 ) -> None:
-    raw = bytearray(
-        CAT010.create([random_record(random.Random(seed)) for seed in seeds]).unparse().to_bytes()
-    )
+    records = [random_record(random.Random(seed)) for seed in seeds]
+    raw = bytearray(CAT010.create(records).unparse().to_bytes())
     for position, value in changes:
         raw[3 + position % (len(raw) - 3)] = value
-    content = bytes(raw[3 : len(raw) - cut])
+    compare_damaged(bytes(raw[3 : len(raw) - cut]))
+
+
+def compare_damaged(content: bytes) -> None:
+    """Assert that a block that may be damaged is read or refused as libasterix does."""
     datagram = b"\x0a" + (len(content) + 3).to_bytes(2, "big") + content
     oracle = CAT010.cv_uap.parse(base.Bits.from_bytes(content))
     parsed = protocol.Parser().parse(datagram, NOON)

@@ -96,6 +96,9 @@ _PYTHON_TOKEN = re.compile(
     r"""'((?:[^'\\]|\\.?)*)('|\Z)|"((?:[^"\\]|\\.?)*)("|\Z)|\b(True|False|None)\b""",
     re.DOTALL,
 )
+_BRACKET_OR_TEXT = re.compile(
+    r"""[{}\[\]]|'(?:[^'\\]|\\.?)*('|\Z)|"(?:[^"\\]|\\.?)*("|\Z)""", re.DOTALL
+)
 _PYTHON_ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([\\'\"abfnrtv])|(.?))", re.DOTALL
 )
@@ -222,13 +225,15 @@ def _read_object(text: str) -> dict[str, object]:
 
 
 def _read_python_literal(text: str) -> object:
-    try:
-        return decode_json(_json_of_python_literal(text), _BRACKETS_LIMIT)
-    except Reject as reject:
-        if reject.reason != "not_json":
-            raise
-    except ValueError:
-        pass
+    # What holds none of these is the same text after the rewriting.
+    if "'" in text or "True" in text or "None" in text or "False" in text:
+        try:
+            return decode_json(_json_of_python_literal(text), _BRACKETS_LIMIT)
+        except Reject as reject:
+            if reject.reason != "not_json":
+                raise
+        except ValueError:
+            pass
     if _is_cut_off(text):
         raise Reject("truncated", f"cut off at {show(text[-40:])}")
     raise Reject("not_json", f"neither JSON nor a Python literal: {show(text)}")
@@ -253,7 +258,7 @@ def _json_token(match: re.Match[str]) -> str:
         raise ValueError("a text without its end")
     if "\\" in content:
         content = _PYTHON_ESCAPE.sub(_unescaped, content)
-    elif content.isalnum():
+    elif content.isprintable() and '"' not in content:
         return f'"{content}"'
     return json.dumps(content)
 
@@ -275,17 +280,17 @@ def _is_cut_off(text: str) -> bool:
     if not text.startswith("{"):
         return False
     depth = 0
-    position = 0
-    for match in _PYTHON_TOKEN.finditer(text):
-        between = text[position : match.start()]
-        depth += between.count("{") + between.count("[") - between.count("}") - between.count("]")
-        if depth <= 0:
-            return False
-        if not (match[2] or match[4] or match[5]):
+    for match in _BRACKET_OR_TEXT.finditer(text):
+        sign = match[0]
+        if sign in "{[":
+            depth += 1
+        elif sign in "}]":
+            depth -= 1
+            if depth == 0:
+                return False
+        elif not (match[1] or match[2]):
             return True
-        position = match.end()
-    rest = text[position:]
-    return depth + rest.count("{") + rest.count("[") - rest.count("}") - rest.count("]") > 0
+    return True
 
 
 def _read_emission(text: str) -> Emission:
