@@ -145,6 +145,15 @@ def test_a_heartbeat_with_a_time() -> None:
     assert beat.time == 1757032603.0
 
 
+def test_where_a_unit_is_does_not_become_an_object() -> None:
+    beat = one(b'{"type": "heartbeat", "sensor_id": "s", "lat": 59.9, "lon": 10.7}')
+    assert isinstance(beat, protocol.Heartbeat)
+    assert beat.attributes == (("lat", "59.9"), ("lon", "10.7"))
+    beat = one(b'{"type": "status", "sensor_id": "s", "lat": 59.9, "lon": 10.7}')
+    assert isinstance(beat, protocol.Heartbeat)
+    assert isinstance(one(b"type=ping bearing_deg=5"), protocol.Observation)
+
+
 def test_an_observation_may_carry_a_status() -> None:
     assert one(b"bearing_deg=5 status=tracking").attributes == (("status", "tracking"),)
 

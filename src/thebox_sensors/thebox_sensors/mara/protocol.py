@@ -106,6 +106,8 @@ _KNOWN = frozenset(COLUMNS)
 ValueT = TypeVar("ValueT")
 _KIND_KEYS = ("type", "message_type", "msg_type", "message", "event")
 _HEARTBEATS = frozenset({"heartbeat", "status", "hb", "alive", "keepalive", "ping", "health"})
+_AMBIGUOUS = frozenset({"status", "alive", "ping"})
+"""Kinds that an observation may have as well: one with a bearing is an observation."""
 _ABSENT = frozenset({"", "nan", "n/a", "na", "null", "none", "-"})
 _PAIR = re.compile(
     r"""\s*([A-Za-z_][A-Za-z0-9_.\-]{0,63})\s*=\s*
@@ -242,8 +244,11 @@ class Parser:
 
     def _record(self, fields: dict[str, object]) -> Observation | Heartbeat:
         kind = next((str(fields[key]).lower() for key in _KIND_KEYS if key in fields), "")
+        # A heartbeat may tell where the unit is, which must not become an object's position.
+        if kind in _HEARTBEATS and not (kind in _AMBIGUOUS and "bearing_deg" in fields):
+            return self._heartbeat(fields, kind)
         measured = any(key in fields for key in ("bearing_deg", "lat", "lon"))
-        if kind in _HEARTBEATS or (not measured and ("status" in fields or "heartbeat" in fields)):
+        if not measured and ("status" in fields or "heartbeat" in fields):
             return self._heartbeat(fields, kind)
         return self._observation(fields)
 
