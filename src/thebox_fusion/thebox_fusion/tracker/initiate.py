@@ -70,7 +70,7 @@ def kinematic_states(
     mean[placed, :3] = batch.position[placed]
     covariance[placed, :3, :3] = batch.position_covariance[placed]
     for axis in range(3):
-        sigma = parameters.speed_sigma if axis < 2 else 0.3 * parameters.speed_sigma
+        sigma = parameters.speed_sigma if axis < 2 else parameters.climb_sigma
         covariance[:, 3 + axis, 3 + axis] = sigma**2
     update = ScalarUpdate(mean[:, None, :], covariance[:, None])
     update.range_rate(
@@ -129,6 +129,6 @@ def bearing_states(
             mean[use, row, :3] = state[use]
             covariance[use, row, :3, :3] = spread[use]
     for axis in range(3):
-        sigma_v = parameters.speed_sigma if axis < 2 else 0.3 * parameters.speed_sigma
+        sigma_v = parameters.speed_sigma if axis < 2 else parameters.climb_sigma
         covariance[:, :, 3 + axis, 3 + axis] = sigma_v**2
     return mean, covariance

@@ -182,24 +182,27 @@ class TrackerParameters:
     )
     # Motion.
     acceleration_cruise: float = _number(
-        0.6, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
+        0.4, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
     )
     acceleration_manoeuvre: float = _number(
-        5.0, "Root power density of acceleration in a manoeuvre", "m/s^1.5", 0.01, 200.0
+        4.0, "Root power density of acceleration in a manoeuvre", "m/s^1.5", 0.01, 200.0
     )
     acceleration_vertical: float = _number(
-        0.5, "Root power density of vertical acceleration", "m/s^1.5", 0.001, 50.0
+        0.08, "Root power density of vertical acceleration", "m/s^1.5", 0.001, 50.0
     )
-    dwell_cruise: float = _number(20.0, "Mean time in steady flight", "s", 0.1, 1e4)
+    dwell_cruise: float = _number(60.0, "Mean time in steady flight", "s", 0.1, 1e4)
     dwell_manoeuvre: float = _number(5.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
     speed_sigma: float = _number(
-        10.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
+        7.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
+    )
+    climb_sigma: float = _number(
+        0.8, "Standard deviation of the vertical speed of a new object", "m/s", 0.01, 100.0
     )
     max_speed: float = _number(60.0, "No object flies faster than this", "m/s", 1.0, 1000.0)
     altitude: float = _number(
         80.0, "Height above the sensor assumed where no sensor measures it", "m", -1000.0, 5000.0
     )
-    altitude_sigma: float = _number(60.0, "Standard deviation of that height", "m", 1.0, 5000.0)
+    altitude_sigma: float = _number(50.0, "Standard deviation of that height", "m", 1.0, 5000.0)
     # Association.
     association: str = _choice(
         "marginal",
@@ -246,7 +249,7 @@ class TrackerParameters:
         0.05, "A confirmed track is deleted below this probability", "", 1e-6, 0.5
     )
     prune_probability: float = _number(
-        0.003, "A tentative track is deleted below this probability", "", 1e-9, 0.5
+        3e-5, "A tentative track is deleted below this probability", "", 1e-9, 0.5
     )
     log_odds_limit: float = _number(
         6.0, "Existence log-odds are kept within plus and minus this", "", 1.0, 50.0

@@ -37,7 +37,7 @@ class SensorState:
         self.hits: FloatArray = np.full(BINS, strength * model.detection_probability)
         self.last_frame = math.nan
         self.intervals: FloatArray = np.zeros(0)
-        self.detections = 0
+        self.looks_seen = 0.0
 
     def copy(self) -> SensorState:
         """Return an independent copy."""
@@ -119,7 +119,9 @@ class SensorState:
             elapsed: seconds since the sensor's previous frame.
         """
         looks = min(max(elapsed / self.revisit, 0.02), 10.0)
-        gain = 1.0 - math.exp(-looks / 12.0)
+        # A running mean at first, so that a flood is known from its first look.
+        self.looks_seen += looks
+        gain = max(1.0 - math.exp(-looks / 12.0), looks / (self.looks_seen + 0.5))
         if ranged:
             count = np.bincount(
                 self.bin_of(slant),

@@ -120,6 +120,7 @@ class Tracker:
         self._checkpoints: list[State] = [self.state.copy()]
         self._pending: list[tuple[float, int, Detection]] = []
         self._done: list[tuple[float, int, Detection]] = []
+        self._stops: list[float] = []
         self._order = 0
 
     # Input.
@@ -158,20 +159,32 @@ class Tracker:
 
     def advance(self, time: float) -> None:
         """Use every queued detection up to ``time``, then coast and delete to that time."""
-        if time < self.state.time:
-            time = self.state.time
+        time = max(time, self.state.time)
         ready = [item for item in self._pending if item[0] <= time]
         self._pending = [item for item in self._pending if item[0] > time]
         ready.sort(key=lambda item: item[:2])
+        if not ready and time <= self.state.time:
+            return
+        stops = [time]
         if ready and ready[0][0] <= self.state.time:
             ready = self._rewind(ready)
-        if ready or time > self.state.time:
-            if self.state.time - self._checkpoints[-1].time >= self.parameters.checkpoint_interval:
+            # Look again at the very times at which it was looked before.
+            stops = [*(t for t in self._stops if self.state.time < t < time), time]
+            self._stops = [t for t in self._stops if t <= self.state.time]
+        begin = 0
+        for stop in stops:
+            end = begin
+            while end < len(ready) and ready[end][0] <= stop:
+                end += 1
+            last = self._checkpoints[-1].time
+            if self.state.time - last >= self.parameters.checkpoint_interval:
                 self._checkpoints.append(self.state.copy())
-            self._process(ready)
-            self._settle(time)
-            self._done.extend(ready)
-            self._forget_history()
+            self._process(ready[begin:end])
+            self._settle(stop)
+            self._stops.append(stop)
+            begin = end
+        self._done.extend(ready)
+        self._forget_history()
 
     def _rewind(
         self, ready: list[tuple[float, int, Detection]]
@@ -195,6 +208,8 @@ class Tracker:
         start = self._checkpoints[0].time
         if self._done and self._done[0][0] <= start:
             self._done = [item for item in self._done if item[0] > start]
+        if self._stops and self._stops[0] <= start:
+            self._stops = [t for t in self._stops if t > start]
 
     # Registries. They only grow, so they need no undoing.
 
@@ -268,6 +283,8 @@ class Tracker:
             state.own_velocity = batch.own_velocity[newest].copy()
         learned = state.sensors[batch.sensor]
         elapsed = float(batch.time[newest]) - learned.last_frame
+        if not math.isfinite(elapsed):
+            elapsed = learned.revisit
         learned.last_frame = float(batch.time[newest])
         if learned.model.modality == "VISION":
             against = batch.confidence < 0.5
@@ -311,7 +328,10 @@ class Tracker:
         odds = prior * chance / (1.0 - prior * chance)
         ratio = odds[h.pair] * np.exp(np.minimum(log_ratio, 60.0))
         if p.association == "assignment":
-            probability = assignment(h.pair, h.detection, ratio)
+            # Whose detection it is, if the track exists at all; existence is judged after.
+            likely = np.maximum(prior, 0.5) * chance
+            likely = (likely / (1.0 - likely))[h.pair] * np.exp(np.minimum(log_ratio, 60.0))
+            probability = assignment(h.pair, h.detection, likely)
             single = ratio / (1.0 + ratio)
             detected = np.bincount(h.pair, weights=probability * single, minlength=len(h.rows))
             probability = probability * single
@@ -427,9 +447,8 @@ class Tracker:
         )
         placed = np.linalg.norm(batch.position - batch.own_position, axis=1)
         slant = np.where(np.isfinite(batch.range), batch.range, placed)
+        learned.learn_clutter(slant, false, True, elapsed)
         birth = free * learned.birth_probability(batch, bearing_only=False)
-        if math.isfinite(elapsed):
-            learned.learn_clutter(slant, false, True, elapsed)
         new = np.flatnonzero((free > 0.2) & (birth > 1e-6))
         begun: IntArray = np.zeros(0, dtype=np.int64)
         if len(new):
@@ -440,7 +459,9 @@ class Tracker:
                 first,
                 mean,
                 covariance,
-                np.maximum(logit(birth[new]), logit(np.array(self.parameters.prune_probability))),
+                np.maximum(
+                    logit(birth[new]), logit(np.array(10.0 * self.parameters.prune_probability))
+                ),
                 self._serials(first, "k"),
             )
         keyed = np.flatnonzero((batch.key[detection] >= 0) & (probability > 0.7))
@@ -502,8 +523,7 @@ class Tracker:
                     bank, first, mean, covariance, logit(birth[new]), self._serials(first, "b")
                 )
                 self._own_path(bank, rows, first, np.ones(len(new), dtype=np.bool_))
-        if math.isfinite(elapsed):
-            learned.learn_clutter(np.zeros(len(false)), false, False, elapsed)
+        learned.learn_clutter(np.zeros(len(false)), false, False, elapsed)
 
     def _own_path(
         self, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray
