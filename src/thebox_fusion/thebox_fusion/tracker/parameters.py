@@ -75,7 +75,15 @@ class SensorModel:
     position_sigma: float = _number(
         20.0, "Position standard deviation where the detection gives none", "m", 0.01, 1e4
     )
-    birth_per_look: float = _number(0.1, "New objects expected in one look round", "", 1e-6, 100.0)
+    birth_per_look: float = _number(0.2, "New objects expected in one look round", "", 1e-6, 100.0)
+    first_look_share: float = _number(
+        0.02,
+        "Share of the plots of a sensor's first look that are believed to be objects; in the"
+        " n-th look 1/n of it",
+        "",
+        0.0,
+        1.0,
+    )
     miss_weight: float = _number(
         1.0,
         "How much a missing detection counts against an object: 1 for a sensor that looks at"

@@ -104,7 +104,9 @@ class SensorState:
         offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
         slant = np.where(np.isfinite(batch.range), batch.range, offset)
         clutter = np.maximum(self.clutter, 1e-3)[self.bin_of(slant)] * BINS
-        result: FloatArray = birth / (birth + clutter)
+        # When a sensor is switched on, the whole sky is new to it.
+        share = self.model.first_look_share / max(self.looks_seen, 1.0)
+        result: FloatArray = np.maximum(birth / (birth + clutter), share)
         return result
 
     def learn_clutter(
@@ -121,7 +123,7 @@ class SensorState:
         looks = min(max(elapsed / self.revisit, 0.02), 10.0)
         # A running mean at first, so that a flood is known from its first look.
         self.looks_seen += looks
-        gain = max(1.0 - math.exp(-looks / 12.0), looks / (self.looks_seen + 0.5))
+        gain = max(1.0 - math.exp(-looks / 12.0), min(looks / (0.5 * self.looks_seen + 0.5), 1.0))
         if ranged:
             count = np.bincount(
                 self.bin_of(slant),

@@ -362,7 +362,7 @@ class Tracker:
         self._cues(bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
         taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
         real = np.bincount(
-            h.detection, weights=probability * (prior[h.pair] > 0.5), minlength=len(batch)
+            h.detection, weights=probability * after[h.pair], minlength=len(batch)
         )
         free = np.clip(1.0 - taken, 0.0, 1.0)
         return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
