@@ -118,7 +118,8 @@ build_workspace() {
             --event-handlers console_direct- console_cohesion- console_start_end+ parallel_status- \
             "${meta[@]}" "$@" \
             --cmake-args -DPython3_EXECUTABLE="$VENV/bin/python" -DPYTHON_EXECUTABLE="$VENV/bin/python" \
-            -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF --no-warn-unused-cli
+            -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF --no-warn-unused-cli \
+            -DCMAKE_PROJECT_INCLUDE="$THEBOX_ROOT/scripts/cmake/unity_typesupport.cmake"
     ) </dev/null >"$log" 2>&1 9>&- || code=$?
     kill "$watcher" 2>/dev/null || true
     wait "$watcher" 2>/dev/null || true
