@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from typing import Any
 
@@ -20,12 +21,12 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
-from rclpy.experimental.events_executor import EventsExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import NavSatFix, NavSatStatus
 
+from thebox_core.node import spin
 from thebox_core.parameters import ParameterError
 from thebox_core.qos import STATE
 from thebox_interfaces.msg import Track, TruthArray, TruthObject
@@ -72,14 +73,13 @@ class SimNode(Node):
             self._odometry = self.create_publisher(Odometry, "ownship/odometry", STATE)
             self._fix = self.create_publisher(NavSatFix, "ownship/fix", STATE)
         self.create_service(SetFault, "sim/set_fault", self._on_set_fault)
-        self._warned_at = 0.0
-        # Wall-clock timer: the sky plays in wall time even where the graph uses /clock.
-        self.create_timer(
-            1.0 / values["truth_rate"],
-            self._publish,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self._stopping = threading.Event()
         self.sky.start()
+        # A thread, not a timer: the sky plays in wall time, also where the graph runs on /clock.
+        self._publisher = threading.Thread(
+            target=self._publish_often, args=(1.0 / values["truth_rate"],), daemon=True
+        )
+        self._publisher.start()
         addresses = ", ".join(
             f"{n} to {t.host}:{t.port}" for n, t in targets.items() if n in self.sky.sensors
         )
@@ -89,6 +89,9 @@ class SimNode(Node):
 
     def destroy_node(self) -> None:
         """Stop the sky and release the node."""
+        if hasattr(self, "_publisher"):
+            self._stopping.set()
+            self._publisher.join()
         if hasattr(self, "sky"):
             self.sky.stop()
         super().destroy_node()
@@ -125,9 +128,19 @@ class SimNode(Node):
             response.message = str(error)
         return response
 
+    def _publish_often(self, period: float) -> None:
+        due = time.monotonic()
+        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+            due = max(due + period, time.monotonic())
+            if self.sky.failure is not None:
+                self.get_logger().fatal(f"the simulated sky stopped: {self.sky.failure!r}")
+                self.context.try_shutdown()
+                return
+            if not self.context.ok():
+                return
+            self._publish()
+
     def _publish(self) -> None:
-        if self.sky.failure is not None:
-            raise RuntimeError(f"the simulated sky stopped: {self.sky.failure}")
         truth = self.sky.truth()
         age = Duration(seconds=max(0.0, time.monotonic() - truth.taken))
         stamp = (self.get_clock().now() - age).to_msg()
@@ -212,9 +225,9 @@ def main(args: list[str] | None = None) -> int:
     node: SimNode | None = None
     try:
         node = SimNode()
-        executor = EventsExecutor()
+        executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        spin(executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except (ScenarioError, ParameterError, OSError) as error:
