@@ -88,9 +88,13 @@ pip_install() {
     clear_progress
     ((code == 0)) && return
     tail -n 6 "$log" >&2
+    cp "$log" "$THEBOX_ROOT/.thebox/pip.log" 2>/dev/null || true
+    log=$THEBOX_ROOT/.thebox/pip.log
     local again="then run the same ./thebox command again: it goes on where it stopped"
     if grep -qiE 'No space left|Errno 28|Disk quota' "$log"; then
-        fail "the disk filled up while installing $what" \
+        # What was unpacked so far would keep the disk full.
+        rm -rf "$VENV"
+        fail "the disk filled up while installing $what; ${VENV#"$THEBOX_ROOT"/} was removed again" \
             "free about $SPACE_NEEDED_MB MB on the disk of $THEBOX_ROOT (and in ${TMPDIR:-/tmp})" \
             "$again"
     elif grep -qiE 'THESE PACKAGES DO NOT MATCH THE HASHES' "$log"; then
@@ -99,6 +103,9 @@ pip_install() {
             "$again"
     elif grep -qiE 'NewConnectionError|Failed to establish|name resolution|ConnectTimeout|Read timed out|Connection (refused|reset|aborted)|ProxyError|SSLError|RemoteDisconnected|Network is unreachable|IncompleteRead|ProtocolError' "$log"; then
         fail "the Python package index cannot be reached (no network, a proxy, or a mirror that is down)" \
+            "check the connection and pip's settings (pip config list), $again"
+    elif grep -qiE 'from versions: none' "$log"; then
+        fail "the package index gave no file at all for a package (no network, or a mirror that lacks it)" \
             "check the connection and pip's settings (pip config list), $again"
     elif grep -qiE 'No matching distribution|Could not find a version' "$log"; then
         fail "the package index has no file that fits Python $PYTHON_VERSION on $(uname -m)" \

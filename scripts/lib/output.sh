@@ -38,10 +38,14 @@ seconds_since() {
 # watch_progress COMMAND... : shows what COMMAND prints now and then until it is ended
 # (each second on a terminal, each 10 s in a log). Meant for the background.
 watch_progress() {
-    local started pause=10
+    local started pause=10 idle
     started=$(now_ms)
     [[ -t 2 ]] && pause=1
-    while sleep "$pause"; do
+    # Waits without a `sleep` process, which would outlive this one and hold its pipes open;
+    # ends with the command it belongs to, whatever that died of.
+    exec {idle}<> <(:)
+    until read -r -t "$pause" -u "$idle"; do
+        kill -0 "$$" 2>/dev/null || return
         if [[ -t 2 ]]; then
             printf '\r\033[K    %s, %s s' "$("$@")" "$(seconds_since "$started")" >&2
         else

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explain this machine: what TheBox finds on it, what is missing, and for what.
 
-Standard library only, any Python 3.8 or newer, changes nothing. Reads Linux's /proc.
+Standard library only, any Python 3.9 or newer, changes nothing. Reads Linux's /proc.
 Exit code 0 when `./thebox up` could work here, else 1.
 """
 
@@ -339,7 +339,7 @@ def inode_owners() -> dict[str, str]:
     owners: dict[str, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = [os.readlink(entry) for entry in (process / "fd").iterdir()]
+            links = [str(entry.readlink()) for entry in (process / "fd").iterdir()]
         except OSError:
             continue
         for link in links:
