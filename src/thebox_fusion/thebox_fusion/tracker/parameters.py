@@ -298,7 +298,7 @@ class TrackerParameters:
         2.0,
     )
     bearing_acceleration: float = _number(
-        1.0, "Root power density of acceleration of bearing-only tracks", "m/s^1.5", 0.001, 50.0
+        0.2, "Root power density of acceleration of bearing-only tracks", "m/s^1.5", 0.001, 50.0
     )
     path_loss_exponent: float = _number(
         2.0, "Path-loss exponent before it is learned", "", 1.0, 6.0

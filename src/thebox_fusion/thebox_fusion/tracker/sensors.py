@@ -121,20 +121,38 @@ class SensorState:
             elapsed: seconds since the sensor's previous frame.
         """
         looks = min(max(elapsed / self.revisit, 0.02), 10.0)
-        # A running mean at first, so that a flood is known from its first look.
+        gain = self._clutter_gain(looks)
         self.looks_seen += looks
-        gain = max(1.0 - math.exp(-looks / 12.0), min(looks / (0.5 * self.looks_seen + 0.5), 1.0))
         if ranged:
-            count = np.bincount(
-                self.bin_of(slant),
-                weights=false_weight,
-                minlength=BINS,
-            )
-            smooth = 0.5 * count + 0.5 * count.mean()
-            self.clutter += gain * (smooth / looks - self.clutter)
+            count = self._clutter_count(slant, false_weight)
+            self.clutter = self.clutter + gain * (count / looks - self.clutter)
         else:
             total = float(false_weight.sum())
             self.bearing_clutter += gain * (total / looks - self.bearing_clutter)
+
+    def _clutter_gain(self, looks: float) -> float:
+        # The first look cannot tell objects from clutter: the second counts like the first. A
+        # running mean follows, so that a flood is known soon, then a fading memory.
+        early = looks / max(self.looks_seen + looks - 1.0, looks)
+        return max(1.0 - math.exp(-looks / 12.0), min(early, 1.0))
+
+    def _clutter_count(self, slant: FloatArray, false_weight: FloatArray) -> FloatArray:
+        count = np.bincount(self.bin_of(slant), weights=false_weight, minlength=BINS)
+        smooth: FloatArray = 0.5 * count + 0.5 * count.mean()
+        return smooth
+
+    def try_clutter(
+        self, before: FloatArray, slant: FloatArray, false_weight: FloatArray, elapsed: float
+    ) -> None:
+        """Assume the clutter that a trial association of this frame found (one EM step).
+
+        Args:
+            before: (BINS,) the estimate before this frame.
+            slant: (M,), ``false_weight`` (M,), ``elapsed``: as for `learn_clutter`.
+        """
+        looks = min(max(elapsed / self.revisit, 0.02), 10.0)
+        count = self._clutter_count(slant, false_weight)
+        self.clutter = before + self._clutter_gain(looks) * (count / looks - before)
 
     def learn_detection(self, slant: FloatArray, detected: FloatArray, weight: FloatArray) -> None:
         """Count looks at tracks that surely exist."""

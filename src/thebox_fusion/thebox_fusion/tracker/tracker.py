@@ -37,10 +37,11 @@ from .merge import duplicates
 from .parameters import TrackerParameters
 from .sensors import SensorState
 from .types import BoolArray, FloatArray, IntArray
-from .update import Dynamics, blend, hypothesise, update_certain
+from .update import Dynamics, Hypotheses, blend, hypothesise, update_certain
 from .view import LedgerEntry, TrackView
 
 BEARING_COMPONENTS = 10
+EARLY_LOOKS = 1.5
 _NAMESPACE = uuid.UUID("6f1d9a52-2f0c-5c1e-9f6b-7a4f3a5d1e10")
 
 
@@ -300,7 +301,12 @@ class Tracker:
         self._overhear(batch.take(np.flatnonzero(weak)), elapsed)
 
     def _associate(
-        self, bank: TrackBank, batch: DetectionBatch, dynamics: Dynamics, eligible: BoolArray
+        self,
+        bank: TrackBank,
+        batch: DetectionBatch,
+        dynamics: Dynamics,
+        eligible: BoolArray,
+        elapsed: float,
     ) -> tuple[FloatArray, FloatArray, IntArray, IntArray, FloatArray]:
         """Associate a frame with a bank and update it.
 
@@ -323,24 +329,21 @@ class Tracker:
         prior = bank.probability()[h.rows]
         chance = learned.detection_probability(seen.slant[h.rows])
         chance = chance * bank.visible[h.rows, batch.sensor]
-        log_ratio = h.log_likelihood - learned.log_clutter(batch)[h.detection]
-        log_ratio += self._identity_bonus(bank, batch, h.rows[h.pair], h.detection)
-        odds = prior * chance / (1.0 - prior * chance)
-        ratio = odds[h.pair] * np.exp(np.minimum(log_ratio, 60.0))
-        if p.association == "assignment":
-            # Whose detection it is, if the track exists at all; existence is judged after.
-            likely = np.maximum(prior, 0.5) * chance
-            likely = (likely / (1.0 - likely))[h.pair] * np.exp(np.minimum(log_ratio, 60.0))
-            probability = assignment(h.pair, h.detection, likely)
-            single = ratio / (1.0 + ratio)
-            detected = np.bincount(h.pair, weights=probability * single, minlength=len(h.rows))
-            probability = probability * single
-        else:
-            probability = marginals(h.pair, h.detection, ratio, len(batch), p.belief_iterations)
-            detected = np.bincount(h.pair, weights=probability, minlength=len(h.rows))
-        detected = np.minimum(detected, 1.0)
+        identity = self._identity_bonus(bank, batch, h.rows[h.pair], h.detection)
         counted = chance * learned.model.miss_weight
-        after = after_look(prior, detected, counted)
+        before = learned.clutter
+        early = learned.looks_seen < EARLY_LOOKS and bool(np.isfinite(batch.range).all())
+        for trial in range(6 if early else 1):
+            if trial:
+                real = np.bincount(
+                    h.detection, weights=probability * after[h.pair], minlength=len(batch)
+                )
+                learned.try_clutter(before, batch.range, np.clip(1.0 - real, 0.0, 1.0), elapsed)
+                prior = _share_of_first_look(bank, h.rows, batch.sensor, prior, after)
+            log_ratio = h.log_likelihood - learned.log_clutter(batch)[h.detection] + identity
+            probability, detected = self._probabilities(h, prior, chance, log_ratio, len(batch))
+            after = after_look(prior, detected, counted)
+        learned.clutter = before
         given = np.maximum(after, 1e-9)
         none = np.clip((after - detected) / given, 0.0, 1.0)
         blend(bank, h, probability / given[h.pair], none)
@@ -366,6 +369,29 @@ class Tracker:
         )
         free = np.clip(1.0 - taken, 0.0, 1.0)
         return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
+
+    def _probabilities(
+        self,
+        h: Hypotheses,
+        prior: FloatArray,
+        chance: FloatArray,
+        log_ratio: FloatArray,
+        detections: int,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return (P,) association probabilities and (U,) that a track is detected at all."""
+        p = self.parameters
+        gain = np.exp(np.minimum(log_ratio, 60.0))
+        odds = prior * chance / (1.0 - prior * chance)
+        ratio = odds[h.pair] * gain
+        if p.association == "assignment":
+            # Whose detection it is, if the track exists at all; existence is judged after.
+            likely = np.maximum(prior, 0.5) * chance
+            likely = (likely / (1.0 - likely))[h.pair] * gain
+            probability = assignment(h.pair, h.detection, likely) * ratio / (1.0 + ratio)
+        else:
+            probability = marginals(h.pair, h.detection, ratio, detections, p.belief_iterations)
+        detected = np.bincount(h.pair, weights=probability, minlength=len(h.rows))
+        return probability, np.minimum(detected, 1.0)
 
     def _identity_bonus(
         self, bank: TrackBank, batch: DetectionBatch, rows: IntArray, detection: IntArray
@@ -443,7 +469,7 @@ class Tracker:
         bank, learned = self.state.kinematic, self.state.sensors[batch.sensor]
         everyone = np.ones(len(bank), dtype=np.bool_)
         free, false, rows, detection, probability = self._associate(
-            bank, batch, self.motion, everyone
+            bank, batch, self.motion, everyone, elapsed
         )
         placed = np.linalg.norm(batch.position - batch.own_position, axis=1)
         slant = np.where(np.isfinite(batch.range), batch.range, placed)
@@ -477,7 +503,7 @@ class Tracker:
             return
         bank = self.state.kinematic
         strong = bank.probability() > 0.2
-        free, _, _, _, _ = self._associate(bank, batch, self.motion, strong)
+        free, _, _, _, _ = self._associate(bank, batch, self.motion, strong, elapsed)
         self._begin_bearings(batch, free, elapsed)
 
     def _overhear(self, batch: DetectionBatch, elapsed: float) -> None:
@@ -509,7 +535,7 @@ class Tracker:
             bank = self.state.bearings
             rest = batch.take(left)
             unexplained, false, rows, detection, probability = self._associate(
-                bank, rest, self.drift, bank.key < 0
+                bank, rest, self.drift, bank.key < 0, elapsed
             )
             self._own_path(bank, rows, rest.take(detection), probability > 0.5)
             birth = unexplained * learned.birth_probability(rest, bearing_only=True)
@@ -700,7 +726,7 @@ class Tracker:
             chosen, which = batch.take(members[old]), own[old]
             log_own[old] = np.maximum(
                 update_certain(
-                    bank, which, chosen, self.drift, 9.0, 1e-3, informative[members[old]]
+                    bank, which, chosen, self.drift, 9.0, 1e-5, informative[members[old]]
                 ),
                 -math.log(2.0 * math.pi),
             )
@@ -920,6 +946,22 @@ class Tracker:
     def number_of(self, serial: int) -> int:
         """Return the short number of a serial number; 0 before confirmation."""
         return self._display.get(serial, 0)
+
+
+def _share_of_first_look(
+    bank: TrackBank, rows: IntArray, sensor: int, prior: FloatArray, after: FloatArray
+) -> FloatArray:
+    """Return priors (U,) of one-plot tracks by how many of them found a second plot.
+
+    Empirical Bayes: the share of a first look's plots that are objects is not known before the
+    second look, and then it is told by that look.
+    """
+    begun = (bank.hits < 1.5) & (bank.first_sensor == sensor)
+    young = begun[rows]
+    if not young.any():
+        return prior
+    share = min(float(after[young].sum()) / float(begun.sum()), 0.9)
+    return np.where(young, np.maximum(prior, share), prior)
 
 
 def _unusable(detection: Detection) -> str:
