@@ -21,6 +21,9 @@ setup(
     entry_points={
         "console_scripts": [
             "droneshield = thebox_sensors.droneshield.node:main",
+            "mara = thebox_sensors.mara.node:main",
+            "ownship = thebox_sensors.ownship.node:main",
+            "silvus = thebox_sensors.silvus.node:main",
         ],
     },
 )

@@ -156,6 +156,9 @@ class Receiver(ManagedNode):
             parsed.rejects += outcome.rejects
         return parsed
 
+    def taken(self, arrival: float) -> None:
+        """React once to all records of one datagram or chunk, after they were taken."""
+
     def record_time(self, record: Any) -> float:
         """Return the sensor's own time of a record in seconds of UTC, NaN when it has none."""
         return math.nan
@@ -279,6 +282,7 @@ class Receiver(ManagedNode):
             self._count(reject, now)
         for record in parsed.records:
             self._take_or_count(record, arrival, now)
+        self.taken(arrival)
 
     def _take_or_count(self, record: Any, arrival: float, now: float) -> None:
         try:
@@ -287,6 +291,10 @@ class Receiver(ManagedNode):
             self._count(reject, now)
         else:
             self._used.add(now)
+
+    def count(self, reject: Reject) -> None:
+        """Count what was left out of a record that is used all the same."""
+        self._count(reject, self.now())
 
     def _count(self, reject: Reject, now: float) -> None:
         if reject.reason in self.IGNORED:

@@ -138,6 +138,8 @@ class OwnShipState:
         horizon: how far back it can be asked, seconds.
         site: position (and heading) of a box that stays where it is; what it gives is not
             taken from the wire.
+        fixed_heading: true heading in radians of a box that does not turn, though its position
+            comes from the wire; NaN: the heading comes from the wire too.
     """
 
     def __init__(
@@ -146,10 +148,14 @@ class OwnShipState:
         course_speed_minimum: float = 2.0,
         horizon: float = 30.0,
         site: StaticSite | None = None,
+        fixed_heading: float = math.nan,
     ) -> None:
         self.stale_after = stale_after
         self.course_speed_minimum = course_speed_minimum
         self.site = site
+        if site is not None and math.isnan(fixed_heading):
+            fixed_heading = site.heading
+        self.fixed_heading = fixed_heading
         self._fixes: Series[tuple[float, float, float]] = Series(horizon)
         self._headings: dict[Source, Series[float]] = {
             "HDT": Series(horizon),
@@ -192,8 +198,8 @@ class OwnShipState:
 
     def heading(self, time: float) -> Bearing:
         """Return the true heading at a time: HDT or THS, else HDG, else course over ground."""
-        if self.site is not None and not math.isnan(self.site.heading):
-            return Bearing(wrap_bearing(self.site.heading), "static", 0.0)
+        if not math.isnan(self.fixed_heading):
+            return Bearing(wrap_bearing(self.fixed_heading), "static", 0.0)
         for sources in (("HDT", "THS"), ("HDG",)):
             found = [
                 Bearing(wrap_bearing(angle), source, age)
