@@ -96,10 +96,12 @@ HELP
 
 help_run() {
     cat <<'HELP'
-usage: ./thebox run CMD [ARGUMENTS]
+usage: ./thebox run [--with test|bench] CMD [ARGUMENTS]
 
 Runs CMD with ROS 2 and the built workspace in its environment; its exit code is passed on.
   ./thebox run python3 -c 'import rclpy'
+
+  --with test|bench   add the packages that the tests or the benchmarks need
 HELP
 }
 
@@ -175,9 +177,15 @@ command_shell() {
 }
 
 command_run() {
+    local extras=()
+    while [[ ${1:-} == --with ]]; do
+        [[ ${2:-} == test || ${2:-} == bench ]] || usage_error '--with is followed by test or bench'
+        extras+=("$2")
+        shift 2
+    done
     if [[ ${1:-} == -- ]]; then shift; fi
     (($#)) || usage_error 'run needs a command, e.g. ./thebox run python3'
-    prepare
+    prepare "${extras[@]}"
     enter_workspace
     command -v -- "$1" >/dev/null || {
         printf 'thebox: %s: no such command inside the environment\n' "$1" >&2

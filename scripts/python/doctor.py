@@ -36,6 +36,8 @@ PORTS = (
     ("udp", 8787, "MARA Spotter"),
     ("udp", 4010, "Dspnor ASTERIX tracks"),
     ("udp", 59368, "Dspnor discovery beacon"),
+    ("tcp", 51555, "Trakka camera, when it is simulated here"),
+    ("tcp", 59623, "Dspnor control, when it is simulated here"),
     ("udp", 60000, "own-ship NMEA 0183"),
     ("tcp", 8080, "operator panel"),
     ("tcp", 9090, "web bridge (rosbridge)"),
