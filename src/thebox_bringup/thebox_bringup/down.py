@@ -18,6 +18,7 @@ from thebox_bringup.supervision import (
     read_state,
     starting,
     stop_run,
+    wait_ended,
 )
 
 __all__ = ["main"]
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if up is not None:
             with contextlib.suppress(psutil.Error):
                 up.terminate()
-                up.wait(30.0)
+                wait_ended(up, 30.0)
         killed = 0
         if left_over(state.run_id):
             with starting(where):

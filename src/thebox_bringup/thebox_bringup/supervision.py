@@ -42,6 +42,7 @@ __all__ = [
     "read_state",
     "starting",
     "stop_run",
+    "wait_ended",
 ]
 
 GROUP = "thebox"
@@ -177,7 +178,21 @@ def _wait_gone(run_id: str, patience: float) -> list[psutil.Process]:
         psutil.wait_procs(remaining, timeout=0.2)
 
 
-def stop_run(state: RunState, patience: float = 20.0) -> int:
+def wait_ended(process: psutil.Process, patience: float) -> bool:
+    """Wait until a process has ended; a zombie, whose parent has yet to ask for it, has."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.Error:
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.05)
+
+
+def stop_run(state: RunState, patience: float = 15.0) -> int:
     """Stop every process of a run: ask the supervisor, then kill what is left.
 
     Returns:
@@ -190,13 +205,14 @@ def stop_run(state: RunState, patience: float = 20.0) -> int:
         if process.pid == state.supervisor_pid:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-                break
-    else:
-        # No supervisor: the rest is asked directly.
-        for process in left_over(state.run_id):
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGINT)
-    stubborn = _wait_gone(state.run_id, patience)
+                # One that is suspended hears only after this.
+                process.send_signal(signal.SIGCONT)
+            wait_ended(process, patience)
+    # What is still there has no supervisor that would ask it.
+    for process in left_over(state.run_id):
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGINT)
+    stubborn = _wait_gone(state.run_id, min(patience, 3.0))
     for process in stubborn:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -279,7 +295,8 @@ def configuration(programs: Sequence[Program], where: Places, socket: Path) -> s
             "stopasgroup=true",
             "killasgroup=true",
             "redirect_stderr=true",
-            f"stdout_logfile={_escaped(str(where.log_of(program.name)))}",
+            # This one key is expanded twice (supervisor 4.3).
+            f"stdout_logfile={_escaped(_escaped(str(where.log_of(program.name))))}",
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=3",
         ]
@@ -348,14 +365,14 @@ class Run:
         said = (where.run / "supervisord.stderr").read_text(errors="replace").strip()
         raise SupervisionError(
             f"the supervisor did not start; {where.supervisor_log} and its error output say why:\n"
-            + said[-2000:]
+            + said[-600:]
         )
 
     def _wait_answer(self, patience: float) -> bool:
         end = time.monotonic() + patience
         while self.alive and time.monotonic() < end:
             with contextlib.suppress(SupervisionError):
-                self.states()
+                self._call("getState")
                 return True
             time.sleep(0.05)
         return False
@@ -383,7 +400,15 @@ class Run:
         Raises:
             SupervisionError: the supervisor does not answer.
         """
-        answer = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        try:
+            answer = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        except SupervisionError:
+            # Its socket closes a moment before its end can be seen.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+            if not self.alive:
+                raise SupervisionError("the supervisor has ended; its log says why") from None
+            raise
         return {
             entry["name"]: ProgramState(
                 entry["name"],
@@ -403,7 +428,7 @@ class Run:
         """
         self._call("startProcess", f"{GROUP}:{name}", False)
 
-    def stop(self, patience: float = 20.0) -> int:
+    def stop(self, patience: float = 15.0) -> int:
         """Stop everything; return how many processes had to be killed."""
         killed = stop_run(self.state, patience)
         with contextlib.suppress(subprocess.TimeoutExpired):

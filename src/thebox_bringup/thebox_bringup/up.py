@@ -328,7 +328,8 @@ class Up:
                 re.match(rf"(process )?{re.escape(name)}:", p) for p in problems for name in names
             ):
                 log = self.where.log_of(process.name)
-                say(f"\n  Last lines of {log}:\n{last_lines(log)}")
+                if log.exists() and log.stat().st_size:
+                    say(f"\n  Last lines of {log}:\n{last_lines(log)}")
 
     def report_running(self, run: Run, watch: Watch, seconds: float) -> None:
         """Say what runs, where, and how to stop it."""
