@@ -21,6 +21,8 @@ setup(
     entry_points={
         "console_scripts": [
             "droneshield = thebox_sensors.droneshield.node:main",
+            "dspnor = thebox_sensors.dspnor.node:main",
+            "trakka = thebox_sensors.trakka.node:main",
             "mara = thebox_sensors.mara.node:main",
             "ownship = thebox_sensors.ownship.node:main",
             "silvus = thebox_sensors.silvus.node:main",

@@ -4,14 +4,13 @@
 
 Two threads: the reader empties the socket as soon as bytes come, so that a burst waits here and
 not in the kernel's small buffer; the worker parses and publishes. Between them a bounded queue
-drops the oldest when full, and counts. A transport that cannot be opened or is lost is opened
-again with back-off.
+drops the oldest when full, and counts; a capture waits for room instead. A transport that cannot
+be opened or is lost is opened again with back-off.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -44,7 +43,7 @@ class Ingest:
         self._make = make
         self._consume = consume
         self._connected = connected
-        # None marks the beginning of a connection, so that a parser's state is reset in order.
+        # A transport marks the beginning of its connection, so that a parser is reset in order.
         self._queue: deque[Datagram | Transport] = deque()
         self._queue_size = queue_size
         self._changed = threading.Condition()
@@ -58,6 +57,9 @@ class Ingest:
         #: Connections lost or not had so far.
         self.reconnects = 0
         self._kernel_drops_before = 0
+        self._given_up = ""
+        self._delay = self.BACK_OFF_FIRST
+        self._begun: Transport | None = None
         #: Why bytes cannot come now; empty while they can.
         self.fault = ""
         self.ended = False
@@ -85,6 +87,14 @@ class Ingest:
         self._threads = []
         self._queue.clear()
 
+    def reconnect(self, reason: str) -> None:
+        """Give the connection up, because it is open but dead, and make a new one."""
+        with self._changed:
+            self._given_up = reason
+            transport = self._transport
+        if transport is not None:
+            transport.wake()
+
     @property
     def depth(self) -> int:
         """Datagrams waiting."""
@@ -108,38 +118,57 @@ class Ingest:
         return self._transport if not self.fault else None
 
     def _read_on(self) -> None:
-        delay = self.BACK_OFF_FIRST
+        self._delay = self.BACK_OFF_FIRST
         while not self._stopping:
-            transport = self._make()
-            with self._changed:
-                self._transport = transport
-            if self._stopping:
-                transport.close()
-                return
             try:
-                transport.open()
-                self.fault = ""
-                self._put(transport)
-                while not self._stopping:
-                    batch = transport.receive(self._POLL)
-                    if batch:
-                        delay = self.BACK_OFF_FIRST
-                        self._put(*batch)
+                self._connect_once()
             except CaptureEnded:
                 self.ended = True
                 return
             except TransportError as error:
-                self.fault = str(error)
-                self.reconnects += 1
-            finally:
-                self._kernel_drops_before += transport.kernel_drops
-                transport.kernel_drops = 0
-                transport.close()
-                with self._changed:
-                    self._transport = None
+                self._fail(str(error))
+            except Exception as error:  # the reader must outlive any fault, and say it
+                self._fail(f"fault in the reader: {error!r}; please report it")
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping, timeout=delay)
-            delay = min(2 * delay, self.BACK_OFF_LAST)
+                self._changed.wait_for(lambda: self._stopping, timeout=self._delay)
+            self._delay = min(2 * self._delay, self.BACK_OFF_LAST)
+
+    def _fail(self, why: str) -> None:
+        self.fault = why
+        self.reconnects += 1
+
+    def _connect_once(self) -> None:
+        """Read one connection until it ends."""
+        transport = self._make()
+        with self._changed:
+            self._transport = transport
+            self._given_up = ""
+        try:
+            # Looked at after the transport is known, so that stop() either is seen or wakes it.
+            if self._stopping:
+                return
+            transport.open()
+            self.fault = ""
+            self._put(transport)
+            while not self._stopping:
+                batch = transport.receive(self._POLL)
+                if self._given_up:
+                    raise TransportError(self._given_up)
+                if batch:
+                    self._delay = self.BACK_OFF_FIRST
+                    if transport.can_wait:
+                        self._wait_for_room(len(batch))
+                    self._put(*batch)
+        finally:
+            with self._changed:
+                self._kernel_drops_before += transport.kernel_drops
+                self._transport = None
+            transport.close()
+
+    def _wait_for_room(self, count: int) -> None:
+        room = max(self._queue_size - count, 0)
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or len(self._queue) <= room)
 
     def _put(self, *items: Datagram | Transport) -> None:
         with self._changed:
@@ -152,6 +181,9 @@ class Ingest:
                 oldest = self._queue.popleft()
                 if isinstance(oldest, Datagram):
                     self.dropped += 1
+                else:
+                    # Its parser must be made anew all the same, before what is left.
+                    self._begun = oldest
             self._changed.notify_all()
 
     def _work_on(self) -> None:
@@ -160,23 +192,23 @@ class Ingest:
                 self._changed.wait_for(lambda: self._queue or self._stopping)
                 if self._stopping:
                     return
-                share = [self._queue.popleft() for _ in range(min(len(self._queue), self._SHARE))]
-            batch: list[Datagram] = []
-            for item in share:
-                if isinstance(item, Datagram):
-                    batch.append(item)
-                    continue
-                if batch:
-                    self._consume(batch)
-                    batch = []
-                self._connected(item)
+                share: list[Datagram | Transport] = []
+                if self._begun is not None:
+                    share.append(self._begun)
+                    self._begun = None
+                share += [self._queue.popleft() for _ in range(min(len(self._queue), self._SHARE))]
+                self._changed.notify_all()  # a reader may wait for room
+            self._take(share)
+
+    def _take(self, share: Sequence[Datagram | Transport]) -> None:
+        batch: list[Datagram] = []
+        for item in share:
+            if isinstance(item, Datagram):
+                batch.append(item)
+                continue
             if batch:
                 self._consume(batch)
-
-    def wait_until_idle(self, timeout: float) -> bool:
-        """Wait until everything received so far has been taken by the worker; for captures."""
-        deadline = time.monotonic() + timeout
-        while self._queue and time.monotonic() < deadline:
-            with self._changed:
-                self._changed.wait(0.01)
-        return not self._queue
+                batch = []
+            self._connected(item)
+        if batch:
+            self._consume(batch)

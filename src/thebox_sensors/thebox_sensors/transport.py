@@ -16,8 +16,8 @@ code that the live socket feeds:
 from __future__ import annotations
 
 import base64
-import binascii
 import errno
+import ipaddress
 import json
 import math
 import os
@@ -26,11 +26,11 @@ import socket
 import struct
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import BinaryIO, NamedTuple
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import serial
 
@@ -46,9 +46,12 @@ __all__ = [
 
 _SO_TIMESTAMPNS = 35  # Linux, asm-generic/socket.h: nanosecond arrival stamps
 _SO_RXQ_OVFL = 40  # Linux: datagrams dropped so far because the socket's buffer was full
+_SO_RCVBUFFORCE = 33  # Linux: SO_RCVBUF beyond net.core.rmem_max, for CAP_NET_ADMIN
 _LARGEST_DATAGRAM = 65_535
 _BATCH = 64
 _CAPTURE_MARK = "thebox_capture"
+_LONGEST_PAUSE = 3600.0  # seconds; a longer silence in a capture is a damaged time
+_LAP_PAUSE = 1.0  # seconds of capture between the end of a looped replay and its next beginning
 
 
 class TransportError(OSError):
@@ -87,7 +90,8 @@ class TransportUrl:
     def text(self) -> str:
         """Short text for the operator."""
         if self.scheme in ("udp", "tcp"):
-            return f"{self.scheme}://{self.host}:{self.port}"
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            return f"{self.scheme}://{host}:{self.port}"
         return f"{self.scheme}://{self.path}"
 
 
@@ -99,11 +103,16 @@ def parse_url(url: str) -> TransportUrl:
     """
     example = "use udp://0.0.0.0:8888, tcp://host:port, serial:///dev/ttyUSB0 or file:///capture"
     try:
-        parts = urlsplit(url)
+        # urlsplit drops some control characters without a word.
+        if not url.isprintable():
+            raise ValueError("it holds a character that cannot be printed")
+        parts = urlsplit(url, allow_fragments=False)
         port = parts.port
-        options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        options = {
+            key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()
+        }
     except ValueError as error:
-        raise TransportUrlError(f"'{url}' is no transport URL: {error}; {example}") from None
+        raise TransportUrlError(f"{url!r} is no transport URL: {error}; {example}") from None
     allowed = {
         "udp": {"group"},
         "tcp": set[str](),
@@ -118,24 +127,43 @@ def parse_url(url: str) -> TransportUrl:
             f"'{url}': {parts.scheme} has no option '{unknown[0]}'"
             + (f"; it knows {', '.join(sorted(allowed))}" if allowed else "")
         )
-    if parts.scheme in ("udp", "tcp"):
-        if not parts.hostname or port is None:
-            raise TransportUrlError(f"'{url}' needs a host and a port; {example}")
-        return TransportUrl(parts.scheme, parts.hostname, port, group=options.get("group", ""))
-    path = unquote(parts.netloc + parts.path)
-    if not path:
-        raise TransportUrlError(f"'{url}' needs a path; {example}")
     try:
-        baud = int(options.get("baud", "115200"))
-        text = options.get("rate", "1.0")
-        rate = math.inf if text == "max" else float(text)
+        if parts.scheme in ("udp", "tcp"):
+            return _network_url(parts, port, options)
+        return _path_url(parts, options)
     except ValueError as error:
-        raise TransportUrlError(f"'{url}': {error}") from None
-    if baud <= 0 or not rate > 0:
-        raise TransportUrlError(f"'{url}': rate and baud must be above 0 (or rate=max)")
+        raise TransportUrlError(f"'{url}': {error}; {example}") from None
+
+
+def _network_url(parts: SplitResult, port: int | None, options: dict[str, str]) -> TransportUrl:
+    if not parts.hostname or port is None:
+        raise ValueError("a host and a port are needed")
+    if parts.path not in ("", "/") or "@" in parts.netloc:
+        raise ValueError("nothing but a host and a port may stand before the options")
+    if port == 0 and parts.scheme == "tcp":
+        raise ValueError("port 0 cannot be connected to")
+    parts.hostname.encode("idna")  # what the socket module will do; raises UnicodeError
+    group = options.get("group", "")
+    if "group" in options:
+        if not ipaddress.IPv4Address(group).is_multicast:
+            raise ValueError(f"group {group} is no multicast address (224.x.x.x to 239.x.x.x)")
+        # The host names the network interface that joins.
+        ipaddress.IPv4Address(parts.hostname)
+    return TransportUrl(parts.scheme, parts.hostname, port, group=group)
+
+
+def _path_url(parts: SplitResult, options: dict[str, str]) -> TransportUrl:
+    path = unquote(parts.netloc + parts.path)
+    if not path or "\0" in path:
+        raise ValueError("a path is needed")
+    baud = int(options.get("baud", "115200"))
+    text = options.get("rate", "1.0")
+    rate = math.inf if text == "max" else float(text)
+    if not 0 < baud <= 10_000_000 or not rate >= 0.001:
+        raise ValueError("baud must be above 0, rate at least 0.001 (or rate=max)")
     loop = options.get("loop", "false")
     if loop not in ("true", "false"):
-        raise TransportUrlError(f"'{url}': loop is true or false")
+        raise ValueError("loop is true or false")
     return TransportUrl(parts.scheme, path=path, baud=baud, rate=rate, loop=loop == "true")
 
 
@@ -144,6 +172,8 @@ class Transport(ABC):
 
     #: Whether chunks may split and join messages (TCP, serial) or each is whole (UDP, captures).
     is_stream = False
+    #: Whether nothing is lost when bytes are taken late (a capture), so that the reader may wait.
+    can_wait = False
 
     def __init__(self, url: TransportUrl) -> None:
         self.url = url
@@ -210,6 +240,19 @@ def _explain(error: OSError, url: TransportUrl) -> str:
     return f"{url.text}: {error.strerror or error}"
 
 
+def _enlarge(sock: socket.socket, wanted: int) -> int:
+    """Ask for a receive buffer; return the bytes given (the kernel reports twice that)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, wanted)
+    got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if got < wanted:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, wanted)
+        except OSError:
+            return got
+        got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    return got
+
+
 class UdpTransport(Transport):
     """Datagrams on a bound socket, each with the kernel's own arrival stamp."""
 
@@ -227,19 +270,18 @@ class UdpTransport(Transport):
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
-            got = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+            got = _enlarge(sock, self._receive_buffer)
             self.notice = ""
             if got < self._receive_buffer:
                 self.notice = (
                     f"receive buffer is {got} of {self._receive_buffer} bytes: raise it with "
                     f"sysctl -w net.core.rmem_max={self._receive_buffer}"
                 )
-            for option in (_SO_TIMESTAMPNS, _SO_RXQ_OVFL):
-                try:
-                    sock.setsockopt(socket.SOL_SOCKET, option, 1)
-                except OSError:
-                    self.notice = self.notice or "the kernel gives no arrival stamps or drop counts"
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+                sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+            except OSError:
+                self.notice = self.notice or "the kernel gives no arrival stamps or drop counts"
             if self.url.group:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.setsockopt(
@@ -366,22 +408,26 @@ class TcpTransport(Transport):
 
     def send(self, data: bytes) -> None:
         """Send all bytes, or fail within a second."""
-        if self._socket is None:
+        sock = self._socket  # the reading thread may close meanwhile
+        if sock is None:
             raise TransportError(f"{self.url.text} is not connected")
         view = memoryview(data)
         poll = select.poll()
-        poll.register(self._socket, select.POLLOUT)
         deadline = time.monotonic() + 1.0
         try:
+            poll.register(sock, select.POLLOUT)
             while view:
                 left = deadline - time.monotonic()
                 if left <= 0 or not poll.poll(left * 1000):
                     raise TransportError(f"{self.url.text} takes no bytes for 1 s")
-                view = view[self._socket.send(view) :]
+                view = view[sock.send(view) :]
         except TransportError:
             raise
-        except OSError as error:
-            raise TransportError(_explain(error, self.url)) from error
+        except (OSError, ValueError) as error:
+            # A socket closed by the reading thread has no descriptor, which is a ValueError.
+            if isinstance(error, OSError):
+                raise TransportError(_explain(error, self.url)) from error
+            raise TransportError(f"{self.url.text} was closed") from error
 
     def close(self) -> None:
         """Disconnect."""
@@ -453,94 +499,106 @@ class FileTransport(Transport):
     TheBox's capture is JSON lines: a first line ``{"thebox_capture": 1}``, then
     ``{"t": seconds, "data": base64}``. A text file has no arrival times: its lines are paced by the
     times they carry themselves (``time_of``), as far as these go forward, and come at once where
-    there are none.
+    there are none. A silence of over an hour is taken for a damaged time and not waited for.
     """
+
+    can_wait = True
 
     def __init__(self, url: TransportUrl, time_of: TimeOfLine | None = None) -> None:
         super().__init__(url)
         self._time_of = time_of
-        self._lines: Iterator[tuple[float, bytes]] | None = None
-        self._held: tuple[float, bytes] | None = None
-        self._first = math.nan
-        self._started = 0.0
+        self._file: BinaryIO | None = None
+        self._own = False
+        self._newest = math.nan
+        self._held: bytes | None = None
+        self._due = 0.0
+        self._empty = True
 
     def open(self) -> None:
         """Open the file at its beginning."""
-        path = Path(self.url.path).expanduser()
         try:
-            with path.open("rb") as file:
-                file.read(1)
-        except OSError as error:
-            raise TransportError(
-                f"cannot read the capture {path}: {error.strerror}; check the path in 'source'"
-            ) from error
-        self._rewind()
+            path = Path(self.url.path).expanduser()
+            self._file = path.open("rb")
+            self._rewind(time.monotonic())
+        except (OSError, RuntimeError) as error:
+            # expanduser raises RuntimeError for a user that is not known.
+            raise TransportError(self._unreadable(error)) from error
 
-    def _rewind(self) -> None:
-        self._lines = self._read(Path(self.url.path).expanduser())
-        self._held = None
-        self._first = math.nan
-        self._started = time.monotonic()
+    def _unreadable(self, error: Exception) -> str:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        return f"cannot read the capture {self.url.path}: {why}; check the path in 'source'"
 
-    def _read(self, path: Path) -> Iterator[tuple[float, bytes]]:
-        with path.open("rb") as file:
-            first = file.readline(_LARGEST_DATAGRAM)
-            own = _CAPTURE_MARK.encode() in first
-            if not own:
-                file.seek(0)
-            newest = math.nan
-            while line := file.readline(_LARGEST_DATAGRAM):
-                if own:
-                    yield self._own_line(line)
-                    continue
-                line = line.rstrip(b"\r\n")
-                if not line:
-                    continue
+    def _rewind(self, begin: float) -> None:
+        assert self._file is not None  # noqa: S101 - narrows the type for mypy
+        self._file.seek(0)
+        self._own = _CAPTURE_MARK.encode() in self._file.readline(_LARGEST_DATAGRAM)
+        if not self._own:
+            self._file.seek(0)
+        self._newest = math.nan
+        self._due = begin
+        self._empty = True
+
+    def _next_line(self) -> bytes | None:
+        """Read the next line, None at the end; ``_due`` is set to when it is to come."""
+        assert self._file is not None  # noqa: S101 - narrows the type for mypy
+        while line := self._file.readline(_LARGEST_DATAGRAM):
+            line = line.rstrip(b"\r\n")
+            if not line:
+                continue
+            if self._own:
+                at, line = self._own_line(line)
+            else:
                 at = self._time_of(line) if self._time_of is not None else math.nan
-                if not at <= newest:  # also while newest is NaN
-                    newest = newest if math.isnan(at) else at
-                yield newest, line
+            step = at - self._newest
+            if step <= _LONGEST_PAUSE or (math.isnan(self._newest) and math.isfinite(at)):
+                if step > 0:
+                    self._due += step / self.url.rate
+                self._newest = at if math.isnan(self._newest) else max(self._newest, at)
+            self._empty = False
+            return line
+        return None
 
     @staticmethod
     def _own_line(line: bytes) -> tuple[float, bytes]:
         try:
             entry = json.loads(line)
             return float(entry["t"]), base64.b64decode(entry["data"], validate=True)
-        except (ValueError, KeyError, TypeError, binascii.Error):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             # Hand the damaged line on: the parser counts it as rejected, nothing is lost.
             return math.nan, line
 
     def receive(self, timeout: float) -> list[Datagram]:
         """Return the lines that are due by now."""
-        if self._lines is None:
+        if self._file is None:
             raise TransportError(f"{self.url.text} is not open")
         batch: list[Datagram] = []
-        while len(batch) < _BATCH:
-            if self._held is None:
-                self._held = next(self._lines, None)
-            if self._held is None:
-                if batch:
-                    return batch
-                if self.url.loop:
-                    self._rewind()
+        try:
+            while len(batch) < _BATCH:
+                if self._held is None:
+                    self._held = self._next_line()
+                if self._held is None:
+                    if batch:
+                        return batch
+                    if not self.url.loop or self._empty:  # an empty file would go round for ever
+                        raise CaptureEnded
+                    self._rewind(self._due + _LAP_PAUSE / self.url.rate)
                     continue
-                raise CaptureEnded
-            at, data = self._held
-            if math.isfinite(at) and math.isnan(self._first):
-                self._first = at
-            due = 0.0 if math.isnan(at) else (at - self._first) / self.url.rate
-            wait = self._started + due - time.monotonic()
-            if wait > 0:
-                if not batch:
-                    self._wait(None, min(wait, timeout))
-                return batch
-            batch.append(Datagram(data, math.nan))
-            self._held = None
+                wait = self._due - time.monotonic()
+                if wait > 0:
+                    if not batch:
+                        self._wait(None, min(wait, timeout))
+                    return batch
+                batch.append(Datagram(self._held, math.nan))
+                self._held = None
+        except OSError as error:
+            raise TransportError(self._unreadable(error)) from error
         return batch
 
     def close(self) -> None:
         """Close the file."""
-        self._lines = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         super().close()
 
 

@@ -23,6 +23,8 @@ from thebox_sensors.protocol_base import wrap_angle
 from thebox_sensors.trakka import protocol
 
 SETTLE_TOLERANCE = math.radians(0.1)
+_RATE_MEMORY = 0.5
+"""Seconds over which the target's own rate is averaged: the own-ship is heard in steps."""
 
 
 class SlewState(Enum):
@@ -31,6 +33,8 @@ class SlewState(Enum):
     IDLE = "idle"
     SLEWING = "slewing"
     SETTLED = "settled"
+    HOLDING = "holding"
+    """Settled, and kept on a target that moves (`GimbalController.hold`)."""
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     LOST = "lost"
@@ -102,6 +106,18 @@ class GimbalController:
         self._started = math.nan
         self._inside_since = math.nan
         self._rates = (0.0, 0.0)
+        self._drift = (0.0, 0.0)
+        self._aimed = math.nan
+
+    @property
+    def target(self) -> tuple[float, float]:
+        """Azimuth and elevation last aimed at, radians; NaN before the first slew."""
+        return self._target
+
+    @property
+    def holding(self) -> bool:
+        """Whether a target is kept after a slew to it."""
+        return self.state is SlewState.HOLDING
 
     @property
     def moving(self) -> bool:
@@ -123,17 +139,12 @@ class GimbalController:
         Raises:
             ValueError: for a target that the gimbal can't look at, or a timeout that is none.
         """
-        low, high = self.limits.elevation_minimum, self.limits.elevation_maximum
-        if not low <= elevation <= high:
-            raise ValueError(
-                f"elevation of {math.degrees(elevation):.1f} deg, the gimbal reaches "
-                f"{math.degrees(low):.0f} to {math.degrees(high):.0f}"
-            )
-        if not math.isfinite(azimuth):
-            raise ValueError(f"azimuth is {azimuth}")
+        self._check_target(azimuth, elevation)
         if not (math.isfinite(timeout) and timeout > 0.0):
             raise ValueError(f"a timeout of {timeout} s")
         self._target = (self._reachable(azimuth), elevation)
+        self._drift = (0.0, 0.0)
+        self._aimed = now
         self._deadline = now + timeout
         self._started = now
         self._inside_since = math.nan
@@ -141,9 +152,45 @@ class GimbalController:
         self._rates = (0.0, 0.0)
         return protocol.set_gimbal_mode(protocol.GimbalMode.RATE)
 
+    def retarget(self, now: float, azimuth: float, elevation: float) -> None:
+        """Move the target of the slew or hold under way, as when the own-ship turns under it.
+
+        The target's own rate is estimated from its steps and driven besides the error, so that
+        a steady turn of the own-ship leaves no lag.
+
+        Args:
+            now: seconds, on the clock of `update`.
+            azimuth: of the target, relative to the base, radians.
+            elevation: of the target, radians.
+
+        Raises:
+            ValueError: for a target that the gimbal can't look at; the target before stays.
+        """
+        self._check_target(azimuth, elevation)
+        reached = self._reachable(azimuth)
+        passed = now - self._aimed
+        if passed <= 0.0:
+            return
+        share = passed / (_RATE_MEMORY + passed)
+        steps = (wrap_angle(reached - self._target[0]), elevation - self._target[1])
+        self._drift = (
+            self._averaged(self._drift[0], steps[0] / passed, share),
+            self._averaged(self._drift[1], steps[1] / passed, share),
+        )
+        self._target = (reached, elevation)
+        self._aimed = now
+
+    def _averaged(self, before: float, rate: float, share: float) -> float:
+        return max(-self.limits.rate, min(self.limits.rate, before + share * (rate - before)))
+
+    def hold(self) -> None:
+        """Keep the target of a slew that has just settled until `cancel`; `retarget` moves it."""
+        if self.state is SlewState.SETTLED:
+            self.state = SlewState.HOLDING
+
     def cancel(self) -> bytes:
-        """Give the slew up and stop; the bytes stop the gimbal also when none is under way."""
-        if self.moving:
+        """Give the slew or hold up and stop; the bytes stop the gimbal in any state."""
+        if self.moving or self.holding:
             self.state = SlewState.CANCELLED
         return self._halt()
 
@@ -152,7 +199,7 @@ class GimbalController:
 
         The first bytes after reconnection must be `protocol.stop()`.
         """
-        if self.moving:
+        if self.moving or self.holding:
             self.state = SlewState.LOST
         self._rates = (0.0, 0.0)
 
@@ -172,18 +219,18 @@ class GimbalController:
         azimuth_error = self._azimuth_error(azimuth)
         elevation_error = self._target[1] - elevation
         commands = b""
-        if self.moving:
+        if self.moving or self.holding:
             commands = self._steer(now, age, azimuth_error, elevation_error)
         return SlewUpdate(self.state, commands, azimuth_error, elevation_error)
 
     def _steer(self, now: float, age: float, azimuth_error: float, elevation_error: float) -> bytes:
         known = math.isfinite(azimuth_error) and math.isfinite(elevation_error)
-        if now >= self._deadline:
+        if self.moving and now >= self._deadline:
             self.state = SlewState.TIMED_OUT
             return self._halt()
         if not known or age > self.stale_after:
             # At the very start the first pair of angles may still be on its way.
-            if now - self._started <= self.stale_after and not any(self._rates):
+            if self.moving and now - self._started <= self.stale_after and not any(self._rates):
                 return b""
             self.state = SlewState.LOST
             return self._halt()
@@ -192,26 +239,37 @@ class GimbalController:
             self._inside_since = math.nan
         elif math.isnan(self._inside_since):
             self._inside_since = now
-        if inside and now - self._inside_since >= self.settle_time and age <= 0.25:
+        if self.moving and inside and now - self._inside_since >= self.settle_time and age <= 0.25:
             self.state = SlewState.SETTLED
             return self._halt()
         rates = (
-            self._axis_rate(azimuth_error - self._rates[0] * age),
-            self._axis_rate(elevation_error - self._rates[1] * age),
+            self._axis_rate(azimuth_error - self._rates[0] * age, self._drift[0]),
+            self._axis_rate(elevation_error - self._rates[1] * age, self._drift[1]),
         )
         self._rates = rates
         return protocol.set_azimuth_rate(rates[0]) + protocol.set_elevation_rate(rates[1])
 
-    def _axis_rate(self, error: float) -> float:
+    def _axis_rate(self, error: float, drift: float) -> float:
         distance = abs(error)
         braking = math.sqrt(self.limits.acceleration * distance)
         rate = min(self.limits.rate, braking, self.proportion * distance)
         # A dead band well inside the tolerance keeps the gimbal from hunting about the target.
-        return math.copysign(rate, error) if distance > 0.1 * self.tolerance else 0.0
+        servo = math.copysign(rate, error) if distance > 0.1 * self.tolerance else 0.0
+        return max(-self.limits.rate, min(self.limits.rate, servo + drift))
 
     def _halt(self) -> bytes:
         self._rates = (0.0, 0.0)
         return protocol.stop()
+
+    def _check_target(self, azimuth: float, elevation: float) -> None:
+        low, high = self.limits.elevation_minimum, self.limits.elevation_maximum
+        if not low <= elevation <= high:
+            raise ValueError(
+                f"elevation of {math.degrees(elevation):.1f} deg, the gimbal reaches "
+                f"{math.degrees(low):.0f} to {math.degrees(high):.0f}"
+            )
+        if not math.isfinite(azimuth):
+            raise ValueError(f"azimuth is {azimuth}")
 
     def _reachable(self, azimuth: float) -> float:
         low, high = self.limits.azimuth_minimum, self.limits.azimuth_maximum
