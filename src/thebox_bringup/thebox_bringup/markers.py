@@ -157,7 +157,7 @@ class MarkerMaker:
         present = {bytes(bytearray(track.id.uuid)) for track in tracks}
         self._numbers = {key: n for key, n in self._numbers.items() if key in present}
         markers = list(self._own_ship(own_ship)) if own_ship is not None else []
-        origin = np.zeros(3)
+        origin: NDArray[np.float64] = np.zeros(3)
         if own_ship is not None:
             at = own_ship.pose.pose.position
             known = np.array([at.x, at.y, at.z], dtype=np.float64)
@@ -254,7 +254,7 @@ class MarkerMaker:
             yield arrow
 
     def _far(self) -> float:
-        return max(self._values["wedge_far"], self._values["wedge_near"] + 1.0)
+        return max(float(self._values["wedge_far"]), self._values["wedge_near"] + 1.0)
 
     def _wedge(
         self,

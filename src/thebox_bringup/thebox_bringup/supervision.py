@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 __all__ = [
     "GROUP",

@@ -339,12 +339,12 @@ class Up:
         say(f"\nTheBox is up after {seconds:.1f} s: every node healthy, tracks flowing.\n")
         say(f"  {'node':<14}{'state':<10}{'pid':>8}  what it says")
         for process in self.layout.processes:
-            for node in process.nodes:
-                health = watch.health(node.spec)
+            for held in process.nodes:
+                health = watch.health(held.spec)
                 state = health.lifecycle or "running"
                 pid = states[process.name].pid
-                said = health.summary or node.spec.purpose
-                say(f"  {node.spec.name:<14}{state:<10}{pid:>8}  {said}")
+                said = health.summary or held.spec.purpose
+                say(f"  {held.spec.name:<14}{state:<10}{pid:>8}  {said}")
         say()
         for node in self.layout.nodes:
             source = (watch.health(node).values or {}).get("source")

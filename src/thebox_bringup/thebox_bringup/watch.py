@@ -112,7 +112,7 @@ class Watch:
         self._executor.shutdown(timeout_sec=2.0)
         self._thread.join(5.0)
         self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+        self._context.try_shutdown()
 
     def __enter__(self) -> Watch:
         return self
