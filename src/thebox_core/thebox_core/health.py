@@ -69,7 +69,7 @@ def latency_values(name: str, latency: Latency) -> dict[str, object]:
     p50, p90, p99 = latency.percentiles(50, 90, 99)
     values: dict[str, object] = {f"{name}.p50": p50, f"{name}.p90": p90, f"{name}.p99": p99}
     below = 0
-    for bound, count in zip((*LATENCY_BUCKETS, math.inf), latency.buckets):
+    for bound, count in zip((*LATENCY_BUCKETS, math.inf), latency.buckets, strict=True):
         below += count
         values[f"{name}.le.{bound:g}"] = below
     values[f"{name}.sum"] = latency.total

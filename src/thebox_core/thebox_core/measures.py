@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -99,7 +100,9 @@ class Latency:
         self.buckets = [0] * (len(LATENCY_BUCKETS) + 1)
 
     def add(self, seconds: float) -> None:
-        """Record one latency; a negative one (clocks apart) counts as zero."""
+        """Record one latency; a negative one (clocks apart) counts as zero, NaN not at all."""
+        if math.isnan(seconds):
+            return
         seconds = max(seconds, 0.0)
         with self._lock:
             self._ring[self._next] = seconds

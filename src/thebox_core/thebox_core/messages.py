@@ -45,9 +45,7 @@ MODALITIES = {
 # The float fields that stand for a measurement; found once, so that a field added to a message
 # is NaN from the start.
 _FLOAT_FIELDS = {
-    kind: tuple(
-        name for name, idl in kind.get_fields_and_field_types().items() if idl == "double"
-    )
+    kind: tuple(name for name, idl in kind.get_fields_and_field_types().items() if idl == "double")
     for kind in (Detection, Track, VisualVerification, GimbalState)
 }
 
@@ -58,7 +56,7 @@ def _fill_nan(message: object, kind: type) -> None:
 
 
 def new_detection() -> Detection:
-    """A Detection in which nothing is known."""
+    """Return a Detection in which nothing is known."""
     message = Detection()
     _fill_nan(message, Detection)
     for point in (message.position, message.velocity, message.sensor_position):
@@ -69,14 +67,14 @@ def new_detection() -> Detection:
 
 
 def new_visual_verification() -> VisualVerification:
-    """A verdict that the camera has not looked."""
+    """Return a verdict that the camera has not looked."""
     message = VisualVerification()
     _fill_nan(message, VisualVerification)
     return message
 
 
 def new_track() -> Track:
-    """A Track in which nothing is known; its confidence too is NaN until it is set."""
+    """Return a Track in which nothing is known; its confidence too is NaN until it is set."""
     message = Track()
     _fill_nan(message, Track)
     for point in (message.position, message.velocity):
@@ -87,7 +85,7 @@ def new_track() -> Track:
 
 
 def new_gimbal_state() -> GimbalState:
-    """A GimbalState in which nothing is known."""
+    """Return a GimbalState in which nothing is known."""
     message = GimbalState()
     _fill_nan(message, GimbalState)
     return message
@@ -99,7 +97,7 @@ def seconds(stamp: Time) -> float:
 
 
 def to_time(value: float) -> Time:
-    """A stamp of ``value`` seconds.
+    """Return a stamp of ``value`` seconds.
 
     Raises:
         ValueError: not finite, or outside what a stamp can hold (1970 to 2038).
@@ -114,7 +112,7 @@ def to_time(value: float) -> Time:
 
 
 def to_uuid(text: str) -> UUID:
-    """The message for a UUID written as text.
+    """Return the message for a UUID written as text.
 
     Raises:
         ValueError: not a UUID.
@@ -123,5 +121,5 @@ def to_uuid(text: str) -> UUID:
 
 
 def from_uuid(message: UUID) -> str:
-    """The UUID of a message as text."""
+    """Return the UUID of a message as text."""
     return str(uuid.UUID(bytes=bytes(bytearray(message.uuid))))

@@ -39,6 +39,7 @@ from thebox_core.parameters import Parameter, ParameterError, Value, check_uniqu
 __all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run", "spin"]
 
 _SPIN_PERIOD = 60.0
+_LARGEST = sys.float_info.max
 _TYPES = {
     (bool, False): ParameterType.PARAMETER_BOOL,
     (int, False): ParameterType.PARAMETER_INTEGER,
@@ -60,7 +61,7 @@ COMMON_PARAMETERS = (
 )
 
 
-class NotReady(Exception):
+class NotReady(Exception):  # noqa: N818 - a state, not a failure
     """A hook cannot do its work now (something is away or taken); worth another try later."""
 
 
@@ -78,8 +79,9 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     if ranged and parameter.scalar_type is float:
         descriptor.floating_point_range = [
             FloatingPointRange(
-                from_value=float("-inf") if parameter.minimum is None else float(parameter.minimum),
-                to_value=float("inf") if parameter.maximum is None else float(parameter.maximum),
+                # Finite: the panel reads descriptors as JSON, which knows no infinity.
+                from_value=-_LARGEST if parameter.minimum is None else float(parameter.minimum),
+                to_value=_LARGEST if parameter.maximum is None else float(parameter.maximum),
             )
         ]
     elif ranged and parameter.scalar_type is int:
@@ -131,8 +133,8 @@ class _Declared:
     def _declare_override(self, p: Parameter, descriptor: ParameterDescriptor) -> object:
         # YAML writes 1 for 1.0: rclpy refuses the integer, though the value is meant.
         override = self._node._parameter_overrides.get(p.name)
-        value = None if override is None else parameter_value_to_python(
-            override.get_parameter_value()
+        value = (
+            None if override is None else parameter_value_to_python(override.get_parameter_value())
         )
         reason = p.check(value)
         if reason:
@@ -161,8 +163,16 @@ class _Declared:
             if p is not None:
                 self.values[p.name] = p.coerce(change.value)
                 names.add(p.name)
-        if names:
+        if not names:
+            return
+        try:
             self._changed(names)
+        except Exception as error:
+            # The values stand; the caller's service call must be answered all the same.
+            self._node.get_logger().error(
+                f"cannot apply {', '.join(sorted(names))}: {error!r}; deactivate and activate "
+                "the node to try again"
+            )
 
 
 class _Parametered:
@@ -188,7 +198,7 @@ class _Parametered:
         """React to changed parameters, already in ``self.values``. For subclasses."""
 
     def now(self) -> float:
-        """The ROS clock in seconds."""
+        """Return the ROS clock in seconds."""
         return self.get_clock().now().nanoseconds * 1e-9  # type: ignore[attr-defined, no-any-return]
 
 
@@ -383,8 +393,10 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
             executor.add_node(node)
         spin(executor)
     except ParameterError as error:
-        print(f"{error}\nCorrect the parameter file or the command line, then start again.",
-              file=sys.stderr)
+        print(
+            f"{error}\nCorrect the parameter file or the command line, then start again.",
+            file=sys.stderr,
+        )
         status = 2
     finally:
         for node in nodes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import threading
 from typing import NamedTuple
 
 __all__ = ["OwnShipHistory", "Pose"]
@@ -39,13 +40,19 @@ class Pose(NamedTuple):
 _UNKNOWN = Pose(*([math.nan] * 8))
 
 
+def _wrapped(heading: float) -> float:
+    wrapped = heading % _TWO_PI
+    # A tiny negative angle comes out of the modulo as exactly 2*pi.
+    return 0.0 if wrapped == _TWO_PI else wrapped
+
+
 class OwnShipHistory:
-    """Poses of the last seconds, interpolated at any time between them.
+    """Poses of the last seconds, interpolated at any time between them. Safe between threads.
 
     Args:
         keep: seconds of history.
-        max_age: beyond the newest pose, or before the oldest, it serves this many seconds,
-            extrapolated by its velocity; further away it is unknown.
+        max_age: a pose serves for this many seconds before and after it, beyond the newest and
+            the oldest extrapolated by its velocity; further away the own-ship is unknown.
     """
 
     _LIMIT = 10_000
@@ -55,6 +62,8 @@ class OwnShipHistory:
         self.max_age = max_age
         self._poses: list[Pose] = []
         self._times: list[float] = []
+        # A driver asks from its worker's thread while the executor's adds.
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._poses)
@@ -62,7 +71,8 @@ class OwnShipHistory:
     @property
     def newest(self) -> Pose:
         """The newest pose; all NaN before the first."""
-        return self._poses[-1] if self._poses else _UNKNOWN
+        with self._lock:
+            return self._poses[-1] if self._poses else _UNKNOWN
 
     def add(self, pose: Pose) -> None:
         """Add a pose. One of another time base (a replay that starts again) empties the history.
@@ -72,6 +82,10 @@ class OwnShipHistory:
         """
         if not math.isfinite(pose.time):
             raise ValueError("a pose needs a time")
+        with self._lock:
+            self._add(pose)
+
+    def _add(self, pose: Pose) -> None:
         if self._times and pose.time < self._times[-1] - self.keep:
             self.clear()
         index = bisect.bisect_right(self._times, pose.time)
@@ -87,24 +101,38 @@ class OwnShipHistory:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._times.clear()
-        self._poses.clear()
+        with self._lock:
+            self._times.clear()
+            self._poses.clear()
 
     def at(self, time: float) -> Pose:
-        """The pose at ``time``, all NaN where nothing near enough in time is known."""
+        """Return the pose at ``time``, all NaN where nothing near enough in time is known."""
+        with self._lock:
+            return self._at(time)
+
+    def _at(self, time: float) -> Pose:
         if not self._times or not math.isfinite(time):
             return _UNKNOWN
         index = bisect.bisect_right(self._times, time)
         if index == 0 or index == len(self._times):
             return self._extrapolated(self._poses[min(index, len(self._times) - 1)], time)
         before, after = self._poses[index - 1], self._poses[index]
+        if min(time - before.time, after.time - time) > self.max_age:
+            return _UNKNOWN  # deep in a gap: nobody knows how it turned there
         share = (time - before.time) / (after.time - before.time)
-        values = [a + share * (b - a) for a, b in zip(before[1:7], after[1:7])]
+        known = math.isfinite(after.heading) and math.isfinite(before.heading)
         # The shorter way round, also across north.
-        turn = math.remainder(after.heading - before.heading, _TWO_PI) if (
-            math.isfinite(after.heading) and math.isfinite(before.heading)
-        ) else math.nan
-        return Pose(time, *values, (before.heading + share * turn) % _TWO_PI)
+        turn = math.remainder(after.heading - before.heading, _TWO_PI) if known else math.nan
+        return Pose(
+            time,
+            before.east + share * (after.east - before.east),
+            before.north + share * (after.north - before.north),
+            before.up + share * (after.up - before.up),
+            before.velocity_east + share * (after.velocity_east - before.velocity_east),
+            before.velocity_north + share * (after.velocity_north - before.velocity_north),
+            before.velocity_up + share * (after.velocity_up - before.velocity_up),
+            _wrapped(before.heading + share * turn),
+        )
 
     def _extrapolated(self, pose: Pose, time: float) -> Pose:
         dt = time - pose.time

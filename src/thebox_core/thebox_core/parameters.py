@@ -49,8 +49,9 @@ class Parameter:
     element_type: type | None = None
 
     def __post_init__(self) -> None:
-        if not self.description:
-            raise ParameterError(f"{self.name}: a parameter needs a description")
+        if not self.description.strip() or not self.description.isprintable():
+            # It becomes a comment of a parameter file and a cell of a table.
+            raise ParameterError(f"{self.name}: a parameter needs a description of one line")
         if self.is_list and self.scalar_type not in _SCALARS:
             raise ParameterError(f"{self.name}: an empty list needs element_type")
         reason = self.check(self.default)
@@ -106,17 +107,19 @@ class Parameter:
 
     def _check_scalar(self, value: object) -> str:
         expected = self.scalar_type
-        if expected is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not expected:
+        if type(value) is not expected and not (expected is float and type(value) is int):
             return f"{self.name}: expected {self.type_name}, got {type(value).__name__} {value!r}"
         if isinstance(value, str):
             if self.choices and value not in self.choices:
                 return f"{self.name}: {value!r} is not one of {', '.join(self.choices)}"
             return ""
-        if isinstance(value, bool):
-            return ""
+        return "" if isinstance(value, bool) else self._check_number(value)
+
+    def _check_number(self, value: object) -> str:
         assert isinstance(value, (int, float))  # noqa: S101 - narrows the type for mypy
+        # ROS knows no integer beyond 64 bits, and float() none beyond its own largest.
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return f"{self.name}: an integer of {value.bit_length()} bits is too large"
         if not math.isfinite(value):
             return f"{self.name}: {value} is not a finite number"
         below = self.minimum is not None and value < self.minimum
@@ -151,7 +154,7 @@ def check_unique(parameters: Sequence[Parameter]) -> None:
 
 
 def markdown_table(parameters: Sequence[Parameter]) -> str:
-    """The declarations as a Markdown table, sorted by name."""
+    """Return the declarations as a Markdown table, sorted by name."""
     rows = ["| parameter | type | default | allowed | what it does |", "|---|---|---|---|---|"]
     for p in sorted(parameters, key=lambda p: p.name):
         default = p.default if p.default != "" else '""'
@@ -162,11 +165,20 @@ def markdown_table(parameters: Sequence[Parameter]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _yaml_character(character: str) -> str:
+    """Write one character of a double-quoted text (YAML 1.1, section 5.7)."""
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable() and character <= "\uffff":
+        return character
+    return f"\\U{ord(character):08x}"
+
+
 def _yaml_scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + "".join(map(_yaml_character, value)) + '"'
     if isinstance(value, float):
         text = repr(value)
         # YAML 1.1 reads 1e-05 as text: a double needs a point.
