@@ -120,7 +120,8 @@ class Receiver(ManagedNode):
         self._framer = LineFramer(self.STREAM_LINE_LIMIT)
         self._active_since = math.nan
         super().__init__(name, **options)
-        self.sensor = name
+        # Not `name`: two units of one kind are told apart by renaming (__node:=).
+        self.sensor = self.get_name()
         self.health.add("input", self._report_input)
 
     # For the sensor ---------------------------------------------------------------------------
