@@ -12,8 +12,8 @@ __all__ = [
     "LedgerEntry",
     "SensorModel",
     "TrackState",
+    "TrackView",
     "Tracker",
     "TrackerParameters",
-    "TrackView",
     "parameters_from_mapping",
 ]

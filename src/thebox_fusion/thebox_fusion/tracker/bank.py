@@ -34,6 +34,9 @@ class TrackBank:
         own_start: (N, 3) time, east and north of the own-ship at the first detection.
         own_path: (N, 9) sums for a straight-line fit of the own-ship's path at the detections:
             n, t, t^2, e, n, te, tn, e^2 + n^2, and the information 1/sigma^2 of the bearings.
+        direction: (N, 3) bearing, its variance and time of a plain random-walk filter, which
+            follows an emitter whose apparent bearing jumps (reflections) where a trajectory
+            cannot; variance 0 before the first bearing.
         cues: (N, 6) running mean and count of RSSI, log apparent size and sound level.
         hit_rate: (N,) running share of looks that gave a detection.
         visible: (N, S) probability that the sensor can see this object at all.
@@ -64,6 +67,7 @@ class TrackBank:
         self.own_start: FloatArray = np.zeros((0, 3))
         self.own_path: FloatArray = np.zeros((0, 9))
         self.cues: FloatArray = np.zeros((0, 6))
+        self.direction: FloatArray = np.zeros((0, 3))
         self.hit_rate: FloatArray = np.zeros(0)
         self.visible: FloatArray = np.zeros((0, _WIDTH))
         self.label_score: FloatArray = np.zeros((0, _WIDTH))

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from .types import FloatArray, IntArray
+from .types import BoolArray, FloatArray, IntArray
 
 
 class KeyTable:
@@ -27,6 +27,7 @@ class KeyTable:
         frequency, rssi, sigma, bearing: (N,) of the last detection.
         mean_rssi: (N,) running mean.
         hits: (N,) independent detections.
+        repeated: (N,) whether the last detection repeated the one before.
         strain: (N,) running excess of squared innovations against the attached track.
         evidence: (N, T) log likelihood ratios.
     """
@@ -41,6 +42,7 @@ class KeyTable:
         self.bearing: FloatArray = np.zeros(0)
         self.mean_rssi: FloatArray = np.zeros(0)
         self.hits: IntArray = np.zeros(0, dtype=np.int64)
+        self.repeated: BoolArray = np.zeros(0, dtype=np.bool_)
         self.strain: FloatArray = np.zeros(0)
         self.evidence: FloatArray = np.zeros((0, 0))
 
@@ -62,6 +64,8 @@ class KeyTable:
         for name, value in list(self.__dict__.items()):
             if name == "evidence":
                 pad: FloatArray = np.zeros((missing, value.shape[1]))
+            elif value.dtype == np.bool_:
+                pad = np.zeros(missing)
             elif value.dtype == np.int64:
                 pad = np.full(missing, 0 if name == "hits" else -1)
             else:
@@ -102,6 +106,7 @@ class KeyTable:
 def is_repeat(
     table: KeyTable,
     keys: IntArray,
+    *,
     time: FloatArray,
     frequency: FloatArray,
     rssi: FloatArray,
@@ -121,7 +126,11 @@ def is_repeat(
     growing = (
         (frequency == table.frequency[keys])
         & (rssi == table.rssi[keys])
-        & (sigma > table.sigma[keys])
+        & (
+            (sigma > table.sigma[keys])
+            # The error stops growing at a limit of the detector.
+            | ((sigma == table.sigma[keys]) & table.repeated[keys])
+        )
         & (time - table.time[keys] < 15.0)
     )
     repeat = same_epoch | growing

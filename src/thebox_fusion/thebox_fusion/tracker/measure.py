@@ -95,6 +95,7 @@ class ScalarUpdate:
         value: FloatArray,
         sigma: FloatArray,
         own: FloatArray,
+        *,
         alternative: FloatArray | None = None,
         shift: FloatArray | None = None,
         distance_cap: float = np.inf,
@@ -208,7 +209,7 @@ class ScalarUpdate:
 
         The rows are rotated to the eigenvectors of the covariance, where they are independent.
         """
-        valid = np.isfinite(value).all(axis=-1)
+        valid: BoolArray = np.all(np.isfinite(value), axis=-1)
         if not valid.any():
             return
         safe = np.where(valid[:, None, None], covariance, np.eye(3))
@@ -230,7 +231,7 @@ class ScalarUpdate:
 
     def velocity(self, value: FloatArray, sigma: FloatArray) -> None:
         """Apply measured velocities (P, 3), each component with ``sigma`` (P,)."""
-        valid = np.isfinite(value).all(axis=-1)
+        valid: BoolArray = np.all(np.isfinite(value), axis=-1)
         for row in range(3):
             gradient = np.zeros((*self.mean.shape[:-1], 6))
             gradient[..., 3 + row] = 1.0

@@ -198,8 +198,8 @@ class TrackerParameters:
     acceleration_vertical: float = _number(
         0.08, "Root power density of vertical acceleration", "m/s^1.5", 0.001, 50.0
     )
-    dwell_cruise: float = _number(60.0, "Mean time in steady flight", "s", 0.1, 1e4)
-    dwell_manoeuvre: float = _number(5.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
+    dwell_cruise: float = _number(100.0, "Mean time in steady flight", "s", 0.1, 1e4)
+    dwell_manoeuvre: float = _number(8.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
     speed_sigma: float = _number(
         7.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
     )
@@ -299,6 +299,9 @@ class TrackerParameters:
     )
     bearing_acceleration: float = _number(
         0.2, "Root power density of acceleration of bearing-only tracks", "m/s^1.5", 0.001, 50.0
+    )
+    bearing_wander: float = _number(
+        0.12, "How fast an emitter's apparent bearing may wander", "rad/s^0.5", 0.001, 3.0
     )
     path_loss_exponent: float = _number(
         2.0, "Path-loss exponent before it is learned", "", 1.0, 6.0

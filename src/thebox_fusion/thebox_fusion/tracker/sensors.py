@@ -148,7 +148,9 @@ class SensorState:
 
         Args:
             before: (BINS,) the estimate before this frame.
-            slant: (M,), ``false_weight`` (M,), ``elapsed``: as for `learn_clutter`.
+            slant: (M,) ranges of the frame's detections.
+            false_weight: (M,) probability that each belongs to no object.
+            elapsed: seconds since the sensor's previous frame.
         """
         looks = min(max(elapsed / self.revisit, 0.02), 10.0)
         count = self._clutter_count(slant, false_weight)

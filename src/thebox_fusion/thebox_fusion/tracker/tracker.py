@@ -32,7 +32,7 @@ from .frames import fill_unknown, frames_of
 from .gate import aspect, bearing_offsets, coarse_gate
 from .identity import KeyTable, is_repeat
 from .initiate import bearing_states, kinematic_states
-from .measure import LOG_TWO_PI
+from .measure import LOG_TWO_PI, wrap
 from .merge import duplicates
 from .parameters import TrackerParameters
 from .sensors import SensorState
@@ -42,6 +42,7 @@ from .view import LedgerEntry, TrackView
 
 BEARING_COMPONENTS = 10
 EARLY_LOOKS = 1.5
+OWN_SURPRISE = 3.0
 _NAMESPACE = uuid.UUID("6f1d9a52-2f0c-5c1e-9f6b-7a4f3a5d1e10")
 
 
@@ -323,36 +324,82 @@ class Tracker:
         middle = float(np.mean(batch.time))
         seen = aspect(bank, middle, batch.own_position.mean(axis=0), float(dynamics.density[-1]))
         track, detection = coarse_gate(seen, batch, eligible, math.sqrt(p.gate) + 0.5)
-        h = hypothesise(bank, batch, track, detection, dynamics, p.gate)
+        h = hypothesise(bank, batch, track, detection, dynamics=dynamics, gate=p.gate)
         if not len(h.pair):
             return nothing, nothing, empty, empty, np.zeros(0)
-        prior = bank.probability()[h.rows]
         chance = learned.detection_probability(seen.slant[h.rows])
         chance = chance * bank.visible[h.rows, batch.sensor]
+        probability, detected, prior, after = self._resolve(
+            bank, batch, h, chance=chance, elapsed=elapsed
+        )
+        given = np.maximum(after, 1e-9)
+        none = np.clip((after - detected) / given, 0.0, 1.0)
+        blend(bank, h, probability / given[h.pair], none)
+        delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
+        self._look_done(
+            bank, batch, h, slant=seen.slant[h.rows], prior=prior, detected=detected, delta=delta
+        )
+        self._cues(bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
+        taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
+        real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
+        free = np.clip(1.0 - taken, 0.0, 1.0)
+        return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
+
+    def _resolve(
+        self,
+        bank: TrackBank,
+        batch: DetectionBatch,
+        h: Hypotheses,
+        *,
+        chance: FloatArray,
+        elapsed: float,
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return (P,) pair probabilities, and (U,) detected, existence before and after.
+
+        In a sensor's second look the clutter and the share of real plots in the first one are
+        estimated together with the association (a few steps of expectation maximisation).
+        """
+        learned = self.state.sensors[batch.sensor]
+        prior = bank.probability()[h.rows]
         identity = self._identity_bonus(bank, batch, h.rows[h.pair], h.detection)
         counted = chance * learned.model.miss_weight
-        before = learned.clutter
-        early = learned.looks_seen < EARLY_LOOKS and bool(np.isfinite(batch.range).all())
-        for trial in range(6 if early else 1):
-            if trial:
+
+        def weigh() -> tuple[FloatArray, FloatArray, FloatArray]:
+            log_ratio = h.log_likelihood - learned.log_clutter(batch)[h.detection] + identity
+            found, hit = self._probabilities(h, prior, chance, log_ratio, len(batch))
+            return found, hit, after_look(prior, hit, counted)
+
+        probability, detected, after = weigh()
+        if learned.looks_seen < EARLY_LOOKS and bool(np.isfinite(batch.range).all()):
+            before = learned.clutter
+            for _ in range(5):
                 real = np.bincount(
                     h.detection, weights=probability * after[h.pair], minlength=len(batch)
                 )
                 learned.try_clutter(before, batch.range, np.clip(1.0 - real, 0.0, 1.0), elapsed)
                 prior = _share_of_first_look(bank, h.rows, batch.sensor, prior, after)
-            log_ratio = h.log_likelihood - learned.log_clutter(batch)[h.detection] + identity
-            probability, detected = self._probabilities(h, prior, chance, log_ratio, len(batch))
-            after = after_look(prior, detected, counted)
-        learned.clutter = before
-        given = np.maximum(after, 1e-9)
-        none = np.clip((after - detected) / given, 0.0, 1.0)
-        blend(bank, h, probability / given[h.pair], none)
-        delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
-        hit = detected > 0.5
-        bank.note(h.rows, h.when, batch.sensor, np.where(hit, HIT, MISS), delta)
+                probability, detected, after = weigh()
+            learned.clutter = before
+        return probability, detected, prior, after
+
+    def _look_done(
+        self,
+        bank: TrackBank,
+        batch: DetectionBatch,
+        h: Hypotheses,
+        *,
+        slant: FloatArray,
+        prior: FloatArray,
+        detected: FloatArray,
+        delta: FloatArray,
+    ) -> None:
+        """Write down what a look gave each track with a candidate, and learn from it."""
         rows, sensor = h.rows, batch.sensor
+        learned = self.state.sensors[sensor]
+        hit = detected > 0.5
+        bank.note(rows, h.when, sensor, np.where(hit, HIT, MISS), delta)
         sure = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
-        learned.learn_detection(seen.slant[rows][sure], detected[sure], np.ones(int(sure.sum())))
+        learned.learn_detection(slant[sure], detected[sure], np.ones(int(sure.sum())))
         clear = hit & sure & (detected > 0.9) & np.isfinite(bank.sensor_last[rows, sensor])
         learned.learn_revisit((h.when - bank.sensor_last[rows, sensor])[clear])
         bank.last_look[rows, sensor] = h.when
@@ -362,13 +409,6 @@ class Tracker:
         bank.sensor_last[rows[hit], sensor] = h.when[hit]
         bank.last_hit[rows[hit]] = np.maximum(bank.last_hit[rows[hit]], h.when[hit])
         bank.visible[rows[hit], sensor] = 1.0
-        self._cues(bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
-        taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
-        real = np.bincount(
-            h.detection, weights=probability * after[h.pair], minlength=len(batch)
-        )
-        free = np.clip(1.0 - taken, 0.0, 1.0)
-        return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
 
     def _probabilities(
         self,
@@ -429,6 +469,7 @@ class Tracker:
         self,
         bank: TrackBank,
         batch: DetectionBatch,
+        *,
         mean: FloatArray,
         covariance: FloatArray,
         log_odds: FloatArray,
@@ -483,12 +524,12 @@ class Tracker:
             begun = self._born(
                 bank,
                 first,
-                mean,
-                covariance,
-                np.maximum(
+                mean=mean,
+                covariance=covariance,
+                log_odds=np.maximum(
                     logit(birth[new]), logit(np.array(10.0 * self.parameters.prune_probability))
                 ),
-                self._serials(first, "k"),
+                serial=self._serials(first, "k"),
             )
         keyed = np.flatnonzero((batch.key[detection] >= 0) & (probability > 0.7))
         self.state.keys.track[batch.key[detection[keyed]]] = bank.number[rows[keyed]]
@@ -546,7 +587,12 @@ class Tracker:
                     first, bank.components, self.parameters, learned.model
                 )
                 rows = self._born(
-                    bank, first, mean, covariance, logit(birth[new]), self._serials(first, "b")
+                    bank,
+                    first,
+                    mean=mean,
+                    covariance=covariance,
+                    log_odds=logit(birth[new]),
+                    serial=self._serials(first, "b"),
                 )
                 self._own_path(bank, rows, first, np.ones(len(new), dtype=np.bool_))
         learned.learn_clutter(np.zeros(len(false)), false, False, elapsed)
@@ -562,9 +608,25 @@ class Tracker:
         e = batch.own_position[:, 0] - bank.own_start[rows, 1]
         n = batch.own_position[:, 1] - bank.own_start[rows, 2]
         information = 1.0 / batch.bearing_sigma**2
+        self._point(bank, rows, batch)
         bank.own_path[rows] += np.stack(
             [np.ones(len(t)), t, t * t, e, n, t * e, t * n, e * e + n * n, information], axis=1
         )
+
+    def _point(self, bank: TrackBank, rows: IntArray, batch: DetectionBatch) -> None:
+        """Update the plain bearing filter of bearing-only tracks."""
+        old, variance, when = bank.direction[rows].T
+        noise = batch.bearing_sigma**2
+        wander = self.parameters.bearing_wander**2
+        predicted = variance + wander * np.maximum(batch.time - when, 0.0)
+        first = variance <= 0.0
+        gap = wrap(batch.bearing - old)
+        other = wrap(batch.alternative_bearing - old)
+        gap = np.where(np.abs(other) < np.abs(gap), other, gap)
+        gain = np.where(first, 1.0, predicted / (predicted + noise))
+        bank.direction[rows, 0] = np.where(first, batch.bearing, old + gain * gap)
+        bank.direction[rows, 1] = np.where(first, noise, (1.0 - gain) * predicted)
+        bank.direction[rows, 2] = np.where(first, batch.time, np.maximum(when, batch.time))
 
     # Emitters: detections whose sensor knows the identity.
 
@@ -586,7 +648,12 @@ class Tracker:
         table, kinematic = state.keys, state.kinematic
         keys = batch.key
         repeat, effective = is_repeat(
-            table, keys, batch.time, batch.frequency, batch.rssi, batch.bearing_sigma
+            table,
+            keys,
+            time=batch.time,
+            frequency=batch.frequency,
+            rssi=batch.rssi,
+            sigma=batch.bearing_sigma,
         )
         independent = repeat == 0.0
         informative = np.isfinite(effective)
@@ -601,12 +668,18 @@ class Tracker:
         attached = rows >= 0
         if attached.any():
             self._update_attached(
-                sharp, rows, np.flatnonzero(attached), independent, informative, log_kinematic
+                sharp,
+                rows,
+                np.flatnonzero(attached),
+                independent=independent,
+                informative=informative,
+                log_kinematic=log_kinematic,
             )
         apart = np.flatnonzero(~attached)
         if len(apart):
             self._update_apart(sharp, apart, independent, informative, log_kinematic)
         table.hits[keys[independent]] += 1
+        table.repeated[keys] = ~independent
         table.frequency[keys] = batch.frequency
         table.rssi[keys] = batch.rssi
         table.sigma[keys] = np.where(
@@ -633,17 +706,17 @@ class Tracker:
         )
         offset = bearing_offsets(seen, batch).T
         variance = seen.bearing_variance[None, :] + batch.bearing_sigma[:, None] ** 2
-        result = -0.5 * (np.minimum(offset**2 / variance, 30.0) + np.log(variance) + LOG_TWO_PI)
-        result = (
-            result - np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)[:, None]
-        )
-        return result
+        surprise = np.minimum(offset**2 / variance, 30.0) + np.log(variance) + LOG_TWO_PI
+        either = np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)
+        likelihood: FloatArray = -0.5 * surprise - either[:, None]
+        return likelihood
 
     def _update_attached(
         self,
         batch: DetectionBatch,
         rows: IntArray,
         members: IntArray,
+        *,
         independent: BoolArray,
         informative: BoolArray,
         log_kinematic: FloatArray,
@@ -682,7 +755,15 @@ class Tracker:
             now = stay[once]
             chosen = batch.take(now)
             which = rows[now]
-            update_certain(bank, which, chosen, self.motion, p.gate, 1e-6, informative[now])
+            update_certain(
+                bank,
+                which,
+                chosen,
+                dynamics=self.motion,
+                distance_cap=p.gate,
+                weight_floor=1e-6,
+                kinematic=informative[now],
+            )
             delta = shift(
                 bank,
                 which,
@@ -724,11 +805,22 @@ class Tracker:
         old = np.flatnonzero(own >= 0)
         if len(old):
             chosen, which = batch.take(members[old]), own[old]
+            # An emitter of its own may turn as it likes: its own track's surprise is bounded, or
+            # any kinematic track in that direction would look the better explanation.
+            floor = -0.5 * (
+                OWN_SURPRISE + LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2)
+            ) - np.where(np.isfinite(chosen.alternative_bearing), math.log(2.0), 0.0)
             log_own[old] = np.maximum(
                 update_certain(
-                    bank, which, chosen, self.drift, 9.0, 1e-5, informative[members[old]]
+                    bank,
+                    which,
+                    chosen,
+                    dynamics=self.drift,
+                    distance_cap=9.0,
+                    weight_floor=1e-5,
+                    kinematic=informative[members[old]],
                 ),
-                -math.log(2.0 * math.pi),
+                floor,
             )
             fresh = independent[members[old]]
             delta = shift(
@@ -755,7 +847,14 @@ class Tracker:
             before = table.own[first.key]
             recent = (before >= 0) & (first.time - table.time[first.key] < p.emitter_memory)
             serial = np.where(recent, before, serial)
-            rows = self._born(bank, first, mean, covariance, np.full(len(new), -0.5), serial)
+            rows = self._born(
+                bank,
+                first,
+                mean=mean,
+                covariance=covariance,
+                log_odds=np.full(len(new), -0.5),
+                serial=serial,
+            )
             bank.key[rows] = first.key
             table.own[first.key] = serial
             self._own_path(bank, rows, first, np.ones(len(new), dtype=np.bool_))
@@ -793,7 +892,7 @@ class Tracker:
             state.bearings.keep(keep)
 
     def _refute(self, batch: DetectionBatch) -> None:
-        """A camera that looked and saw nothing counts against the tracks in that direction."""
+        """Count a camera's look that saw nothing against the tracks in that direction."""
         bank = self.state.kinematic
         if not len(bank):
             return

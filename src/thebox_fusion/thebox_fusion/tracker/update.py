@@ -91,9 +91,11 @@ def measure_all(
         batch.bearing,
         batch.bearing_sigma,
         own,
-        batch.alternative_bearing if np.isfinite(batch.alternative_bearing).any() else None,
-        shift,
-        distance_cap,
+        alternative=(
+            batch.alternative_bearing if np.isfinite(batch.alternative_bearing).any() else None
+        ),
+        shift=shift,
+        distance_cap=distance_cap,
     )
     if np.isfinite(batch.elevation).any():
         update.elevation(batch.elevation, batch.elevation_sigma, own, distance_cap, shift)
@@ -110,6 +112,7 @@ def hypothesise(
     batch: DetectionBatch,
     track: IntArray,
     detection: IntArray,
+    *,
     dynamics: Dynamics,
     gate: float,
 ) -> Hypotheses:
@@ -191,6 +194,7 @@ def update_certain(
     bank: TrackBank,
     rows: IntArray,
     batch: DetectionBatch,
+    *,
     dynamics: Dynamics,
     distance_cap: float,
     weight_floor: float,

@@ -24,6 +24,7 @@ from .bank import (
     TENTATIVE,
     TrackBank,
 )
+from .measure import wrap
 from .motion import collapse
 from .types import BoolArray, FloatArray, IntArray
 from .update import predict_rows
@@ -150,6 +151,24 @@ def ranged_weights(
     return weight, middle, sigma, method, by_manoeuvre
 
 
+def pointed(
+    tracker: Tracker, bank: TrackBank, bearing: FloatArray, sigma: FloatArray, when: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return (N,) bearings and sigmas: the trajectory's, or the plain filter's.
+
+    The plain filter's count where the trajectory is less certain, or where the two disagree: then
+    the emitter's apparent bearing does not move as an object does.
+    """
+    direction, variance, time = bank.direction.T
+    wide = variance + tracker.parameters.bearing_wander**2 * np.maximum(when - time, 0.0)
+    gap = np.abs(wrap(bearing - direction))
+    plain = (variance > 0.0) & ((gap**2 > 4.0 * variance) | (wide < sigma**2))
+    return (
+        np.where(plain, direction % (2.0 * np.pi), bearing),
+        np.where(plain, np.sqrt(wide), sigma),
+    )
+
+
 Picture = tuple[list[list[Any]], list[list[Any]]]
 
 
@@ -186,6 +205,7 @@ def picture_of(tracker: Tracker, when: float) -> Picture:
         across = np.stack([r[:, 1], -r[:, 0]], axis=1)
         wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
+        bearing, wide = pointed(tracker, bank, bearing, wide, when)
         for row in rows.tolist():
             track = tracker.id_of(int(bank.number[row]))
             if observed[row] and sigma[row] <= p.report_position_sigma:
@@ -241,6 +261,8 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
             method = np.where(observed, 1, 0)
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
         elevation = np.arctan2(r[:, 2], ground)
+        if bank is state.bearings:
+            bearing, bearing_sigma = pointed(tracker, bank, bearing, bearing_sigma, when)
         existence = bank.probability()
         for row in range(count):
             serial = int(bank.number[row])
