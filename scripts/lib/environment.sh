@@ -47,6 +47,9 @@ compute_keys() {
         "$PYTHON_VERSION $PYTHON" "$VENV")
     KEY_PRODUCT=$(hash_of "$KEY_BASE" "$(lock_file product)")
     KEY_RELOCATE=$(hash_of "$KEY_PRODUCT" "$THEBOX_ROOT/scripts/python/relocate_cmake.py")
+    # What compiled code is made with: a change of anything else leaves the build as it is.
+    KEY_COMPILED=$(hash_of "$KEY_BASE" \
+        "$(grep -E '^(ros-.*|numpy|cmake|empy|setuptools)==' "$(lock_file product)")")
     KEY_CHECK=$(hash_of "$KEY_RELOCATE" "$THEBOX_ROOT/scripts/python/check_environment.py")
 }
 

@@ -35,7 +35,7 @@ wanted_packages() {
 # are installed as links, so their content does not count, only their being there.
 workspace_key() {
     {
-        printf '%s\n' "$KEY_RELOCATE" "$@"
+        printf '%s\n' "$KEY_COMPILED" "$@"
         find "$@" \( -name node_modules -o -name test -o -name __pycache__ -o -name dist -o \
             -name '.*' \) -prune -o -type f -printf '%p\n' | LC_ALL=C sort
         find "$@" \( -name node_modules -o -name test -o -name __pycache__ -o -name dist -o \
@@ -84,14 +84,14 @@ build_workspace() {
         return
     fi
     # Objects made with another ROS or Python cannot be linked with new ones.
-    if [[ -d $BUILD_BASE && $(cat "$BUILD_BASE/.thebox-environment" 2>/dev/null) != "$KEY_RELOCATE" ]]
+    if [[ -d $BUILD_BASE && $(cat "$BUILD_BASE/.thebox-environment" 2>/dev/null) != "$KEY_COMPILED" ]]
     then
         clean_workspace
     fi
     need_space "${THEBOX_SPACE_NEEDED_MB:-300}" 'the build'
     mkdir -p "$BUILD_BASE" "$INSTALL_BASE"
     touch "$BUILD_BASE/COLCON_IGNORE"
-    printf '%s\n' "$KEY_RELOCATE" >"$BUILD_BASE/.thebox-environment"
+    printf '%s\n' "$KEY_COMPILED" >"$BUILD_BASE/.thebox-environment"
     rm -f "$INSTALL_BASE/.thebox"
     remove_departed "${folders[@]}"
     local jobs=${THEBOX_JOBS:-2}
