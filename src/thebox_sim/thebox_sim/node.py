@@ -9,11 +9,15 @@ sockets, never by ROS.
 
 from __future__ import annotations
 
+import array
+import json
 import math
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
 
 import rclpy
 from geometry_msgs.msg import Point, Quaternion, Vector3
@@ -24,18 +28,20 @@ from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
-from sensor_msgs.msg import NavSatFix, NavSatStatus
+from sensor_msgs.msg import Image, NavSatFix, NavSatStatus
 
 from thebox_core.node import spin
 from thebox_core.parameters import ParameterError
-from thebox_core.qos import STATE
+from thebox_core.qos import PICTURES, STATE
 from thebox_interfaces.msg import Track, TruthArray, TruthObject
 from thebox_interfaces.srv import SetFault
 from thebox_sim.config import ScenarioError
 from thebox_sim.geometry import Datum
+from thebox_sim.offline import truth_line
 from thebox_sim.parameters import DEFAULT_PORTS, PARAMETERS
 from thebox_sim.scenario import load_scenario
 from thebox_sim.sky import Sky, Target, Truth
+from thebox_sim.tcp import TcpServer
 
 _CLASSES = {
     "drone": Track.CLASS_DRONE,
@@ -63,9 +69,24 @@ class SimNode(Node):
             for name in DEFAULT_PORTS
             if values[f"{name}.enabled"]
         }
+        listen = {}
+        beacon = None
+        if values["dspnor.enabled"]:
+            listen["dspnor"] = Target(values["dspnor.control_host"], values["dspnor.control_port"])
+            beacon = Target(values["dspnor.beacon_host"], values["dspnor.beacon_port"])
+        if values["trakka.enabled"]:
+            listen["trakka"] = Target(values["trakka.host"], values["trakka.port"])
         # Sensors stamp with UTC from their own clocks, whatever time the graph runs on.
         utc = Clock(clock_type=ClockType.SYSTEM_TIME).now().nanoseconds * 1e-9
-        self.sky = Sky(scenario, values["seed"], targets, utc, values["rate"])
+        self.sky = Sky(
+            scenario,
+            values["seed"],
+            targets,
+            utc,
+            values["rate"],
+            listen=listen,
+            beacon_target=beacon,
+        )
         self._datum = scenario.world.datum
         self._publish_ownship = values["publish_ownship"]
         self._truth = self.create_publisher(TruthArray, "sim/truth", STATE)
@@ -74,12 +95,19 @@ class SimNode(Node):
             self._fix = self.create_publisher(NavSatFix, "ownship/fix", STATE)
         self.create_service(SetFault, "sim/set_fault", self._on_set_fault)
         self._stopping = threading.Event()
+        self._problems: list[str] = []
+        self._origin = self.sky.truth().own_ship.position
+        self._truth_due = 0.0
+        self._truth_file: TextIO | None = None
+        if values["truth_file"]:
+            # Open for as long as the node lives; destroy_node closes it.
+            self._truth_file = Path(values["truth_file"]).open("w", encoding="utf-8")  # noqa: SIM115
+        self._video: TcpServer | None = None
+        self._threads: list[threading.Thread] = []
         self.sky.start()
+        self._start_video(values)
         # A thread, not a timer: the sky plays in wall time, also where the graph runs on /clock.
-        self._publisher = threading.Thread(
-            target=self._publish_often, args=(1.0 / values["truth_rate"],), daemon=True
-        )
-        self._publisher.start()
+        self._start(self._publish_often, 1.0 / values["truth_rate"])
         addresses = ", ".join(
             f"{n} to {t.host}:{t.port}" for n, t in targets.items() if n in self.sky.sensors
         )
@@ -89,12 +117,61 @@ class SimNode(Node):
 
     def destroy_node(self) -> None:
         """Stop the sky and release the node."""
-        if hasattr(self, "_publisher"):
+        if hasattr(self, "_threads"):
             self._stopping.set()
-            self._publisher.join()
+            for thread in self._threads:
+                thread.join()
+            if self._video is not None:
+                self._video.stop()
+            if self._truth_file is not None:
+                self._truth_file.close()
         if hasattr(self, "sky"):
             self.sky.stop()
         super().destroy_node()
+
+    def _start(self, target: Callable[[float], None], period: float) -> None:
+        thread = threading.Thread(target=target, args=(period,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _start_video(self, values: dict[str, Any]) -> None:
+        camera = self.sky.camera
+        topic = values["video.topic"]
+        if camera is None or not (values["video.enabled"] or topic):
+            return
+        # Imported here: a sky without pictures needs no OpenCV.
+        from thebox_sim.video import MjpegSession, Renderer, Studio  # noqa: PLC0415
+
+        renderer = Renderer(values["video.width"], values["video.height"])
+        studio = Studio(renderer, values["video.rate"], camera.pose, self.sky.scene)
+        if values["video.enabled"]:
+            self._video = TcpServer(
+                values["video.host"], values["video.port"], lambda: MjpegSession(studio.jpeg)
+            )
+        if topic:
+            self._pictures = self.create_publisher(Image, topic, PICTURES)
+            self._studio = studio
+            self._start(self._publish_pictures, 1.0 / values["video.rate"])
+
+    def _publish_pictures(self, period: float) -> None:
+        due, last = time.monotonic(), -1
+        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+            due = max(due + period, time.monotonic())
+            if not self.context.ok():
+                return
+            if self._pictures.get_subscription_count() == 0:
+                continue
+            number, picture = self._studio.picture()
+            if number == last:
+                continue
+            last = number
+            message = Image()
+            message.header.stamp = self.get_clock().now().to_msg()
+            message.header.frame_id = "trakka_link"
+            message.height, message.width = picture.shape[0], picture.shape[1]
+            message.encoding, message.step = "bgr8", 3 * picture.shape[1]
+            message.data = array.array("B", picture.tobytes())
+            self._pictures.publish(message)
 
     def _declare_parameters(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -141,7 +218,16 @@ class SimNode(Node):
             self._publish()
 
     def _publish(self) -> None:
+        for problem in self.sky.problems():
+            if problem not in self._problems:
+                self._problems.append(problem)
+                self.get_logger().error(problem)
         truth = self.sky.truth()
+        if self._truth_file is not None and truth.time >= self._truth_due:
+            self._truth_due = math.floor(truth.time) + 1.0
+            line = truth_line(truth.time, truth.objects, self._origin)
+            self._truth_file.write(json.dumps(line) + "\n")
+            self._truth_file.flush()
         age = Duration(seconds=max(0.0, time.monotonic() - truth.taken))
         stamp = (self.get_clock().now() - age).to_msg()
         self._truth.publish(_truth_array(truth, stamp))
@@ -230,7 +316,7 @@ def main(args: list[str] | None = None) -> int:
         spin(executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
-    except (ScenarioError, ParameterError, OSError) as error:
+    except (ScenarioError, ParameterError, OSError, ImportError) as error:
         print(f"sim: {error}", file=sys.stderr)
         return 2
     finally:

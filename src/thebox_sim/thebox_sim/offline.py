@@ -14,9 +14,9 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from thebox_sim.config import ScenarioError
 from thebox_sim.geometry import Vector
@@ -38,6 +38,22 @@ _OPTIONAL = (
     ("frequency_hz", "frequency"),
     ("confidence", "confidence"),
 )
+
+
+class TruthLike(Protocol):
+    """An object of the world, or a snapshot of one."""
+
+    @property
+    def id(self) -> str:
+        """Identity in the truth."""
+
+    @property
+    def object_class(self) -> str:
+        """What it is."""
+
+    @property
+    def position(self) -> Vector:
+        """ENU metres."""
 
 
 def detection_line(measurement: Measurement, received: float, origin: Vector) -> dict[str, Any]:
@@ -110,13 +126,18 @@ def write_files(
                 d_file.write(json.dumps(line) + "\n")
                 count += 1
             if time >= seconds - 1e-9:
-                t_f.write(json.dumps({"t": float(seconds), "objects": _objects(world, origin)}))
+                t_f.write(json.dumps(truth_line(float(seconds), world.objects, origin)))
                 t_f.write("\n")
                 seconds += 1
     return count, seconds
 
 
-def _objects(world: World, origin: Vector) -> list[list[Any]]:
+def truth_line(seconds: float, objects: Sequence[TruthLike], origin: Vector) -> dict[str, Any]:
+    """Return one line of the truth file: positions from ``origin``, ENU metres."""
+    return {"t": round(seconds, 3), "objects": _objects(objects, origin)}
+
+
+def _objects(objects: Sequence[TruthLike], origin: Vector) -> list[list[Any]]:
     return [
         [
             item.id,
@@ -125,7 +146,7 @@ def _objects(world: World, origin: Vector) -> list[list[Any]]:
             round(item.position[2] - origin[2], 3),
             item.object_class,
         ]
-        for item in world.objects
+        for item in objects
     ]
 
 
@@ -172,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-__all__ = ["detection_line", "main", "play", "scenario_names", "write_files"]
+__all__ = ["detection_line", "main", "play", "scenario_names", "truth_line", "write_files"]
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -7,7 +7,32 @@ from __future__ import annotations
 from thebox_core.parameters import Parameter
 
 # Where each sensor's driver listens by default; the same ports as the real sensors'.
-DEFAULT_PORTS = {"droneshield": 8888}
+DEFAULT_PORTS = {
+    "droneshield": 8888,
+    "silvus": 50051,
+    "mara": 8787,
+    "dspnor": 4010,
+    "ownship": 60000,
+}
+# Where the simulated sensors that are TCP servers wait for their drivers.
+TRAKKA_PORT = 51555
+DSPNOR_CONTROL_PORT = 59623
+DSPNOR_BEACON_PORT = 59368
+VIDEO_PORT = 51556
+
+
+def _address(group: str, port: int, what: str) -> list[Parameter]:
+    return [
+        Parameter(f"{group}host", "127.0.0.1", f"Host that {what}.", read_only=True),
+        Parameter(
+            f"{group}port",
+            port,
+            f"Port that {what}.",
+            minimum=1,
+            maximum=65535,
+            read_only=True,
+        ),
+    ]
 
 
 def _sensor_parameters(name: str, port: int) -> list[Parameter]:
@@ -18,20 +43,7 @@ def _sensor_parameters(name: str, port: int) -> list[Parameter]:
             f"Play the simulated {name}, where the scenario has one.",
             read_only=True,
         ),
-        Parameter(
-            f"{name}.host",
-            "127.0.0.1",
-            f"Host that the simulated {name} sends its datagrams to.",
-            read_only=True,
-        ),
-        Parameter(
-            f"{name}.port",
-            port,
-            f"Port that the simulated {name} sends its datagrams to.",
-            minimum=1,
-            maximum=65535,
-            read_only=True,
-        ),
+        *_address(f"{name}.", port, f"the simulated {name} sends its datagrams to"),
     ]
 
 
@@ -107,5 +119,62 @@ PARAMETERS: list[Parameter] = [
         unit="m",
         read_only=True,
     ),
+    Parameter(
+        "truth_file",
+        "",
+        "File that the truth is written to, one JSON line a second; empty: none.",
+        read_only=True,
+    ),
     *(p for name, port in DEFAULT_PORTS.items() for p in _sensor_parameters(name, port)),
+    *_address("dspnor.control_", DSPNOR_CONTROL_PORT, "the simulated radar's control listens on"),
+    *_address(
+        "dspnor.beacon_", DSPNOR_BEACON_PORT, "the simulated radar sends its discovery beacon to"
+    ),
+    Parameter(
+        "trakka.enabled",
+        True,
+        "Play the simulated trakka, where the scenario has one.",
+        read_only=True,
+    ),
+    *_address("trakka.", TRAKKA_PORT, "the simulated camera listens on"),
+    Parameter(
+        "video.enabled",
+        False,
+        "Render what the simulated camera sees and serve it as MJPEG over HTTP.",
+        read_only=True,
+    ),
+    *_address("video.", VIDEO_PORT, "the rendered video is served on"),
+    Parameter(
+        "video.topic",
+        "",
+        "Topic that rendered pictures are published on as well; empty: none.",
+        read_only=True,
+    ),
+    Parameter(
+        "video.rate",
+        10.0,
+        "Rendered pictures a second, while anybody looks.",
+        minimum=0.5,
+        maximum=30.0,
+        unit="Hz",
+        read_only=True,
+    ),
+    Parameter(
+        "video.width",
+        960,
+        "Width of a rendered picture.",
+        minimum=64,
+        maximum=3840,
+        unit="pixels",
+        read_only=True,
+    ),
+    Parameter(
+        "video.height",
+        540,
+        "Height of a rendered picture.",
+        minimum=64,
+        maximum=2160,
+        unit="pixels",
+        read_only=True,
+    ),
 ]

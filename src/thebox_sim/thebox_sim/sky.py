@@ -8,6 +8,7 @@ and sends what is due; :meth:`Sky.start` does that in a thread of its own, in wa
 
 from __future__ import annotations
 
+import contextlib
 import math
 import socket
 import threading
@@ -20,7 +21,10 @@ from thebox_sim.geometry import Vector
 from thebox_sim.scenario import Scenario
 from thebox_sim.sensors import make_sensor
 from thebox_sim.sensors.base import Sensor
-from thebox_sim.world import OwnShip, World, random_stream
+from thebox_sim.sensors.dspnor import beacon
+from thebox_sim.sensors.trakka import Trakka
+from thebox_sim.tcp import TcpServer
+from thebox_sim.world import OwnShip, Visible, World, random_stream, visible
 
 FAULT_NONE = "none"
 FAULT_SILENT = "silent"
@@ -44,6 +48,9 @@ FAULT_DEFAULTS = {
 
 # A late runner skips time beyond this rather than sending all of it at once, seconds.
 LONGEST_CATCH_UP = 2.0
+
+# A server whose port is taken tries again after this, seconds.
+SERVER_RETRY = 5.0
 
 
 @dataclass(frozen=True)
@@ -94,19 +101,30 @@ class SentCounts:
 
 
 class _Outlet:
-    """One sensor's way out: its socket, its faults, its counts."""
+    """One sensor's way out: its socket, its server, its faults, its counts."""
 
-    def __init__(self, sensor: Sensor, target: Target, seed: int) -> None:
+    def __init__(
+        self, sensor: Sensor, target: Target | None, listen: Target | None, seed: int
+    ) -> None:
         self.sensor = sensor
         self.target = target
+        self.listen = listen
         self.counts = SentCounts()
         self.fault = Fault()
+        self.server: TcpServer | None = None
+        self.problem = ""
+        self._server_due = 0.0
+        self._drop_due = math.inf
+        # The server's thread distorts what goes out: it has a stream of its own.
         self._rng = random_stream(seed, "fault", sensor.name)
+        self._stream_rng = random_stream(seed, "stream fault", sensor.name)
         self._recent: deque[bytes] = deque(maxlen=64)
         self._owed = 0.0
-        family = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0][0]
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket: socket.socket | None = None
+        if target is not None:
+            family = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0][0]
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
 
     def step(self, world: World) -> None:
         datagrams = self.sensor.encode(self.sensor.poll(world))
@@ -118,16 +136,44 @@ class _Outlet:
             datagrams = [self._garbage() for _ in range(self._due(world.dt))]
         elif kind == FAULT_FLOOD:
             datagrams = datagrams + [self._repeated() for _ in range(self._due(world.dt))]
+        elif kind == FAULT_TCP_DROP and world.time >= self._drop_due:
+            self._drop_due = world.time + self.fault.value
+            if self.server is not None:
+                self.server.drop()
         for datagram in datagrams:
             self._send(datagram)
 
-    def set_fault(self, fault: Fault) -> None:
+    def serve(self, now: float) -> None:
+        """Open the server where there is one; a taken port is tried again every few seconds."""
+        if self.listen is None or self.server is not None or now < self._server_due:
+            return
+        self._server_due = now + SERVER_RETRY
+        open_session = getattr(self.sensor, "open_session", None)
+        if open_session is None:
+            raise ValueError(f"{self.sensor.name} has no connection to listen for")
+        try:
+            self.server = TcpServer(
+                self.listen.host, self.listen.port, open_session, self._distorted
+            )
+            self.problem = ""
+        except OSError as error:
+            self.problem = (
+                f"{self.sensor.name}: cannot listen on {self.listen.host}:{self.listen.port}: "
+                f"{error.strerror}; free the port or set another one"
+            )
+
+    def set_fault(self, fault: Fault, time_s: float) -> None:
         self.fault = fault
         self._owed = 0.0
+        self._drop_due = time_s if fault.kind == FAULT_TCP_DROP else math.inf
         self.sensor.clock_offset = fault.value if fault.kind == FAULT_CLOCK_OFFSET else 0.0
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
 
     def _due(self, dt: float) -> int:
         self._owed += self.fault.value * dt
@@ -149,7 +195,21 @@ class _Outlet:
             return bytes(damaged)
         return self._rng.bytes(int(self._rng.integers(1, 1400)))
 
+    def _distorted(self, chunk: bytes) -> bytes:
+        """Return what a fault makes of the server's answers; called from its thread."""
+        if not chunk or self.fault.kind not in (FAULT_SILENT, FAULT_GARBAGE):
+            return chunk
+        if self.fault.kind == FAULT_SILENT:
+            return b""
+        return self._stream_rng.bytes(len(chunk))
+
     def _send(self, datagram: bytes) -> None:
+        if self._socket is None or self.target is None:
+            if self.server is not None and self.server.clients:
+                self.server.broadcast(datagram)
+                self.counts.datagrams += 1
+                self.counts.bytes += len(datagram)
+            return
         try:
             self._socket.sendto(datagram, (self.target.host, self.target.port))
         except OSError:
@@ -168,7 +228,9 @@ class Sky:
     :param start_epoch: UTC of the scenario's start in seconds since 1970: what sensors stamp with.
     :param rate: seconds of the scenario per second of wall time, for :meth:`start`.
     :raises ValueError: for a rate that is not above zero.
-    :raises OSError: for a target host that does not resolve.
+    :param listen: where the sensors that speak TCP (trakka, dspnor's control) wait for the box.
+    :param beacon_target: where the radar's discovery beacon goes, once a second.
+    :raises OSError: for a host that does not resolve.
     """
 
     def __init__(
@@ -178,6 +240,9 @@ class Sky:
         targets: Mapping[str, Target],
         start_epoch: float,
         rate: float = 1.0,
+        *,
+        listen: Mapping[str, Target] | None = None,
+        beacon_target: Target | None = None,
     ) -> None:
         if not (rate > 0.0 and math.isfinite(rate)):
             raise ValueError(f"rate must be a finite number above 0, got {rate}")
@@ -189,11 +254,23 @@ class Sky:
         self._thread: threading.Thread | None = None
         self.skipped = 0.0
         self.failure: BaseException | None = None
+        served = dict(listen or {})
         self._outlets = {
-            name: _Outlet(make_sensor(name, settings, seed, start_epoch), targets[name], seed)
+            name: _Outlet(
+                make_sensor(name, settings, seed, start_epoch),
+                targets.get(name),
+                served.get(name),
+                seed,
+            )
             for name, settings in scenario.sensors.items()
-            if name in targets
+            if name in targets or name in served
         }
+        self._beacon = beacon_target if "dspnor" in self._outlets else None
+        self._beacon_due = 0.0
+        self._beacon_socket: socket.socket | None = None
+        if self._beacon is not None:
+            self._beacon_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._beacon_socket.setblocking(False)
 
     @property
     def sensors(self) -> list[str]:
@@ -207,6 +284,37 @@ class Sky:
                 self.world.step()
                 for outlet in self._outlets.values():
                     outlet.step(self.world)
+                self._send_beacon()
+
+    def _send_beacon(self) -> None:
+        if self._beacon is None or self._beacon_socket is None:
+            return
+        if self.world.time >= self._beacon_due:
+            self._beacon_due = self.world.time + 1.0
+            if self._outlets["dspnor"].fault.kind != FAULT_SILENT:
+                # Nobody need be there to hear it.
+                with contextlib.suppress(OSError):
+                    self._beacon_socket.sendto(beacon(), (self._beacon.host, self._beacon.port))
+
+    @property
+    def camera(self) -> Trakka | None:
+        """The simulated gimbal camera, where one is played."""
+        outlet = self._outlets.get("trakka")
+        return outlet.sensor if outlet and isinstance(outlet.sensor, Trakka) else None
+
+    def scene(self) -> tuple[Vector, list[Visible], float]:
+        """Return what a camera needs for a picture: its ENU position, the objects, the time."""
+        with self._lock:
+            position = self.world.own_ship.position
+            return position, visible(self.world.objects), self.world.time
+
+    def ports(self) -> dict[str, int]:
+        """Return the ports that the servers listen on, by sensor (those that listen)."""
+        return {n: o.server.port for n, o in self._outlets.items() if o.server is not None}
+
+    def problems(self) -> list[str]:
+        """Return what keeps a sensor from being played, in words for the operator."""
+        return [o.problem for o in self._outlets.values() if o.problem]
 
     def truth(self) -> Truth:
         """Return the sky as it really is now."""
@@ -251,9 +359,12 @@ class Sky:
         if kind == FAULT_CLOCK_OFFSET and not abs(size) <= 10 * 365 * 86400.0:
             raise ValueError(f"{kind} takes seconds within ten years, got {size:g}")
         if kind == FAULT_TCP_DROP:
-            raise ValueError(f"{sensor} speaks UDP: it has no connection to drop")
+            if outlet.listen is None:
+                raise ValueError(f"{sensor} speaks UDP: it has no connection to drop")
+            if not 0.1 <= size <= 86400.0:
+                raise ValueError(f"{kind} takes 0.1 to 86400 seconds, got {size:g}")
         with self._lock:
-            outlet.set_fault(Fault(kind, size))
+            outlet.set_fault(Fault(kind, size), self.world.time)
         return f"{sensor}: {kind}" + ("" if math.isnan(size) else f" {size:g}")
 
     def start(self) -> None:
@@ -261,6 +372,12 @@ class Sky:
         if self._thread is not None:
             raise RuntimeError("the sky is already playing")
         self._stopping.clear()
+        camera = self.camera
+        if camera is not None:
+            # Between two steps of the world the gimbal moves on: its client polls it often.
+            camera.clock = lambda: time.monotonic() * self.rate
+        for outlet in self._outlets.values():
+            outlet.serve(time.monotonic())
         self._thread = threading.Thread(target=self._play, name="sky", daemon=True)
         self._thread.start()
 
@@ -270,9 +387,10 @@ class Sky:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        with self._lock:
-            for outlet in self._outlets.values():
-                outlet.close()
+        for outlet in self._outlets.values():
+            outlet.close()
+        if self._beacon_socket is not None:
+            self._beacon_socket.close()
 
     def _play(self) -> None:
         origin = time.monotonic() - self.world.time / self.rate
@@ -289,6 +407,8 @@ class Sky:
                             outlet.sensor.start_epoch += late
                     now = (time.monotonic() - origin) * self.rate
                 self.advance(now)
+                for outlet in self._outlets.values():
+                    outlet.serve(time.monotonic())
                 due = origin + (self.world.time + self.world.dt) / self.rate
                 self._stopping.wait(max(0.001, due - time.monotonic()))
         except BaseException as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -329,3 +330,32 @@ def _build_motion(spec: MotionSpec, offset: Vector, rng: np.random.Generator) ->
         start_position,
         float(rng.uniform(0.0, 2.0 * math.pi)),
     )
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What a picture needs of an object: ENU metres, m/s."""
+
+    id: str
+    object_class: str
+    hovers: bool
+    span: float
+    height: float
+    position: Vector
+    velocity: Vector
+
+
+def visible(objects: Sequence[SkyObject]) -> list[Visible]:
+    """Return what a picture needs of the world's objects."""
+    return [
+        Visible(
+            o.id,
+            o.object_class,
+            o.body.hovers,
+            o.body.span_m,
+            o.body.height_m,
+            o.position,
+            o.velocity,
+        )
+        for o in objects
+    ]
