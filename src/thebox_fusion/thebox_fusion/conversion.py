@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from thebox_core.messages import MODALITIES, new_track, seconds, to_time, to_uuid
+from thebox_core.messages import MODALITIES, new_track, to_time, to_uuid
 from thebox_fusion import tracker
 from thebox_interfaces.msg import Detection, Evidence, Track
 
@@ -65,23 +65,25 @@ def to_plot(
     own_position: NDArray[np.float64],
     own_velocity: NDArray[np.float64],
 ) -> tracker.Detection:
-    """A Detection message as the tracker takes it.
+    """Return a Detection message as the tracker takes it.
 
     Args:
         message: as a driver published it.
         time: of measurement, seconds.
-        own_position, own_velocity: (3,) of the own-ship then, in map; used where the sensor did
-            not say where it stood.
+        own_position: (3,) of the own-ship then, in map; used where the sensor did not say where
+            it stood.
+        own_velocity: (3,) of the own-ship then, in map.
     """
     stood = message.sensor_position
     if math.isfinite(stood.x) and math.isfinite(stood.y):
-        own_position = np.array([stood.x, stood.y, stood.z if math.isfinite(stood.z) else 0.0])
+        up = stood.z if math.isfinite(stood.z) else own_position[2]
+        own_position = np.array([stood.x, stood.y, up])
         own_velocity = np.zeros(3)
     plot = tracker.Detection(
         sensor=message.sensor,
-        modality="VISION" if message.sensor == "vision" else MODALITIES.get(
-            message.modality, "UNKNOWN"
-        ),
+        modality="VISION"
+        if message.sensor == "vision"
+        else MODALITIES.get(message.modality, "UNKNOWN"),
         time=time,
         bearing=message.bearing,
         bearing_sigma=message.bearing_std,
@@ -95,7 +97,7 @@ def to_plot(
         frequency=message.frequency,
         bandwidth=message.bandwidth,
         rssi=message.rssi,
-        apparent_size=max(message.angular_width, message.angular_height),
+        apparent_size=_larger(message.angular_width, message.angular_height),
         sound_level=message.sound_level,
         key=message.sensor_track_id,
         label=message.label,
@@ -109,9 +111,17 @@ def to_plot(
         plot.position_covariance = np.asarray(message.position_covariance).reshape(3, 3)
     if math.isfinite(velocity.x) and math.isfinite(velocity.y):
         plot.velocity = np.array([velocity.x, velocity.y, velocity.z])
-        variance = float(np.nanmean(np.asarray(message.velocity_covariance)[[0, 4]]))
+        east, north = message.velocity_covariance[0], message.velocity_covariance[4]
+        variance = 0.5 * (east + north)
         plot.velocity_sigma = math.sqrt(variance) if variance > 0.0 else math.nan
     return plot
+
+
+def _larger(one: float, other: float) -> float:
+    """Return the larger of two numbers, of which either may be unknown."""
+    if math.isnan(one):
+        return other
+    return one if math.isnan(other) else max(one, other)
 
 
 def _set_vector(target: object, values: Iterable[float]) -> None:
@@ -119,7 +129,7 @@ def _set_vector(target: object, values: Iterable[float]) -> None:
 
 
 def to_track_message(view: tracker.TrackView, stamp: float) -> Track:
-    """A track of the tracker as a message, at ``stamp`` seconds."""
+    """Return a track of the tracker as a message, at ``stamp`` seconds."""
     message = new_track()
     message.header.stamp = to_time(stamp)
     message.header.frame_id = "map"
@@ -151,7 +161,7 @@ def to_track_message(view: tracker.TrackView, stamp: float) -> Track:
 
 
 def to_evidence(entry: tracker.LedgerEntry) -> Evidence:
-    """One entry of a track's ledger as a message."""
+    """Return one entry of a track's ledger as a message."""
     return Evidence(
         stamp=to_time(entry.time),
         sensor=entry.sensor,

@@ -80,7 +80,7 @@ FUSION_PARAMETERS = (
 
 
 def tracker_parameters(values: Mapping[str, Any]) -> TrackerParameters:
-    """The tracker's settings from the node's parameters.
+    """Return the tracker's settings from the node's parameters.
 
     Raises:
         ValueError: settings that do not go together.

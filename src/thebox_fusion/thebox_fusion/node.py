@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.clock import Clock, ClockType
 from rclpy.subscription import Subscription
 
-from thebox_core.health import WARN, Report, latency_values
+from thebox_core.health import ERROR, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
 from thebox_core.messages import from_uuid, seconds, to_time
 from thebox_core.node import ManagedNode, run
@@ -23,6 +24,7 @@ from thebox_core.parameters import Value
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_fusion.conversion import to_evidence, to_plot, to_track_message
 from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameters
+from thebox_fusion.tracker import Detection as TrackerDetection
 from thebox_fusion.tracker import Tracker, TrackState
 from thebox_interfaces.msg import Detection, TrackArray
 from thebox_interfaces.srv import GetTrackEvidence
@@ -31,28 +33,34 @@ __all__ = ["Fusion", "main"]
 
 _DETECTION_TYPE = "thebox_interfaces/msg/Detection"
 _DISCOVERY_PERIOD = 0.5
+_LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this
+_WAITING_LIMIT = 20_000  # detections; a picture that far behind is of no use
+_FAULT_SHOWN = 60.0  # seconds
 
 
 class Fusion(ManagedNode):
     """Runs the tracker on what the sensors publish.
 
     A cycle runs as soon as detections are there, spaced by ``publish_rate_max`` and by
-    ``load_max``; a timer takes up what came in between.
+    ``load_max``; a timer takes up what came in between. ``load_max`` spaces cycles, it never
+    lets the picture fall behind: the dearer the detections, the more of them go into one cycle.
     """
 
     PARAMETERS = FUSION_PARAMETERS
 
     def __init__(self, name: str = "fusion", **options: Any) -> None:
         self.detections = Tally()
+        self.dropped = 0
         self.latency = Latency()
         self.cycle = Latency()
         self._states: Counter[TrackState] = Counter()
         self._published = Rate()
+        self._tracker_fault = ("", -math.inf)
         super().__init__(name, **options)
         self.health.add("tracking", self._report)
 
     def check_parameters(self, values: dict[str, Value]) -> str:
-        """The tracker's settings must go together."""
+        """Refuse settings of the tracker that do not go together."""
         if values["publish_rate_min"] > values["publish_rate_max"]:  # type: ignore[operator]
             return "publish_rate_min must not be above publish_rate_max"
         try:
@@ -62,7 +70,11 @@ class Fusion(ManagedNode):
         return ""
 
     def parameters_changed(self, names: set[str]) -> None:
-        """Settings of the tracker begin a new one: its tracks rest on the old settings."""
+        """Begin anew where the tracker's settings changed: its tracks rest on the old ones."""
+        if "ownship_max_age" in names and self.state in ("inactive", "active"):
+            self._own_ship.history.max_age = self.values["ownship_max_age"]
+        if "publish_rate_max" in names and self.is_active:
+            self._start_timers()
         if self.is_active and any(n.startswith(("tracker.", "sensor.")) for n in names):
             self.get_logger().warning("settings of the tracker changed: it begins anew")
             self._begin()
@@ -85,17 +97,26 @@ class Fusion(ManagedNode):
         """Subscribe to every sensor and begin to publish."""
         self._begin()
         self._discover()
-        self._cycle_timers = [
-            self.create_timer(_DISCOVERY_PERIOD, self._discover),
-            self.create_timer(1.0 / self.values["publish_rate_max"], self._tick),
-        ]
+        self._start_timers()
 
     def deactivate(self) -> None:
         """Stop listening and publishing."""
-        for timer in self.__dict__.pop("_cycle_timers", []):
-            self.destroy_timer(timer)
+        self._stop_timers()
         for topic in list(self._inputs):
             self.destroy_subscription(self._inputs.pop(topic))
+
+    def _start_timers(self) -> None:
+        self._stop_timers()
+        # Steady: a paused or slow simulated clock must stop neither discovery nor the picture.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._cycle_timers = [
+            self.create_timer(_DISCOVERY_PERIOD, self._discover, clock=clock),
+            self.create_timer(1.0 / self.values["publish_rate_max"], self._tick, clock=clock),
+        ]
+
+    def _stop_timers(self) -> None:
+        for timer in self.__dict__.pop("_cycle_timers", []):
+            self.destroy_timer(timer)
 
     def cleanup(self) -> None:
         """Release everything; the tracks are forgotten."""
@@ -130,6 +151,9 @@ class Fusion(ManagedNode):
 
     def _on_detection(self, message: Detection) -> None:
         self._waiting.append(message)
+        if len(self._waiting) > _WAITING_LIMIT:
+            del self._waiting[0]
+            self.dropped += 1
         self.detections.add(message.sensor or "unnamed")
         if time.monotonic() >= self._next_cycle:
             self._cycle()
@@ -151,6 +175,25 @@ class Fusion(ManagedNode):
             self._waiting = waiting
         batch, self._waiting = self._waiting, []
         self._update_own_ship(now)
+        try:
+            self.tracker.add(self._plots(batch, now))
+            self.tracker.advance(now)
+            self._publish(now)
+        except Exception as error:
+            # A fault of ours must cost the tracks, not the node. Its state may be half changed.
+            self._tracker_fault = (repr(error), now)
+            self.get_logger().error(f"fault in the tracker: {error!r}", exc_info=True)
+            self._begin()
+        published = self.now()
+        for message in batch:
+            self.latency.add(published - seconds(message.received))
+        cost = time.monotonic() - begun
+        self.cycle.add(cost)
+        self._last_cycle = begun
+        spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, cost))
+        self._next_cycle = begun + max(1.0 / self.values["publish_rate_max"], spacing)
+
+    def _plots(self, batch: list[Detection], now: float) -> list[TrackerDetection]:
         plots = []
         for message in batch:
             # Nothing was measured in the future: a clock that runs ahead must not stall a track.
@@ -162,19 +205,7 @@ class Fusion(ManagedNode):
                 position, velocity = self._own_position, self._own_velocity
             plots.append(to_plot(message, stamp, position, velocity))
             self._newest = max(self._newest, stamp)
-        self.tracker.add(plots)
-        self.tracker.advance(now)
-        self._publish(now)
-        published = self.now()
-        for message in batch:
-            self.latency.add(published - seconds(message.received))
-        ended = time.monotonic()
-        cost = ended - begun
-        self.cycle.add(cost)
-        self._last_cycle = begun
-        self._next_cycle = begun + max(
-            1.0 / self.values["publish_rate_max"], cost / self.values["load_max"]
-        )
+        return plots
 
     def _update_own_ship(self, now: float) -> None:
         # Before the first pose a fixed site at the map's origin is all that can be said.
@@ -219,12 +250,21 @@ class Fusion(ManagedNode):
         report.put_all((f"detections.{s}", count) for s, count in self.detections.items())
         report.put_all(latency_values("latency", self.latency))
         report.put_all(latency_values("cycle", self.cycle))
+        report.put("queue.depth", len(self._waiting) if self.is_active else 0)
+        report.put("dropped", self.dropped)
+        if self.dropped:
+            report.find(WARN, f"{self.dropped} detections dropped: more come than can be tracked")
+        what, when = self._tracker_fault
+        if now - when < _FAULT_SHOWN:
+            report.find(ERROR, f"fault in the tracker, it began anew: {what}; please report it")
         if not self.is_active:
             report.findings.append(self.state)
             return
         for name, count in sorted(self.tracker.counters.items()):
             report.put(f"association.{name.replace(': ', '.').replace(' ', '_')}", count)
-        for name, sensor in zip(self.tracker.sensor_names, self.tracker.state.sensors):
+        for name, sensor in zip(
+            self.tracker.sensor_names, self.tracker.state.sensors, strict=False
+        ):
             report.put(f"clutter.{name}", float(sensor.clutter.sum() + sensor.bearing_clutter))
         own = self._own_ship.history.newest
         report.put("ownship.age", now - own.time)
