@@ -441,7 +441,7 @@ def test_a_package_that_does_not_build_is_shown(ready: Box) -> None:
         assert done.returncode == 1
         assert "the build failed" in done.stderr
         assert "box_broken" in done.stderr
-        assert "the reason it gave" in done.stderr
+        assert "the reason it gave" in done.stderr, done.stderr
     finally:
         shutil.rmtree(broken)
     done = ready("build")

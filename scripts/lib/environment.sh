@@ -48,6 +48,7 @@ compute_keys() {
     KEY_PRODUCT=$(hash_of "$KEY_BASE" "$(lock_file product)")
     KEY_RELOCATE=$(hash_of "$KEY_PRODUCT" "$THEBOX_ROOT/scripts/python/relocate_cmake.py")
     # What compiled code is made with: a change of anything else leaves the build as it is.
+    # shellcheck disable=SC2034  # workspace.sh reads it
     KEY_COMPILED=$(hash_of "$KEY_BASE" \
         "$(grep -E '^(ros-.*|numpy|cmake|empy|setuptools)==' "$(lock_file product)")")
     KEY_CHECK=$(hash_of "$KEY_RELOCATE" "$THEBOX_ROOT/scripts/python/check_environment.py")
@@ -94,7 +95,9 @@ pip_install() {
     cp "$log" "$THEBOX_ROOT/.thebox/pip.log" 2>/dev/null || true
     log=$THEBOX_ROOT/.thebox/pip.log
     local again="then run the same ./thebox command again: it goes on where it stopped"
-    if grep -qiE 'No space left|Errno 28|Disk quota' "$log"; then
+    # On a full disk not even the log may have been written.
+    if grep -qiE 'No space left|Errno 28|Disk quota' "$log" ||
+        (($(free_megabytes "$THEBOX_ROOT") < 10)); then
         # What was unpacked so far would keep the disk full.
         rm -rf "$VENV"
         fail "the disk filled up while installing $what; ${VENV#"$THEBOX_ROOT"/} was removed again" \

@@ -126,7 +126,7 @@ build_workspace() {
     trap - EXIT
     clear_progress
     if ((code != 0)); then
-        show_build_failure "$log"
+        show_build_failure "$log" "${folders[@]}"
         fail "the build failed after $(seconds_since "$started") s (whole output: $log)" \
             "mend what is named above; ./thebox build --clean starts from nothing"
     fi
@@ -147,15 +147,28 @@ remove_departed() {
     done
 }
 
-# show_build_failure LOG: the last lines of each package that failed.
+# show_build_failure LOG FOLDER...: the last lines of each package that failed.
 show_build_failure() {
-    local name stderr
+    local log=$1 name output folder
+    shift
     while read -r name; do
-        stderr=$LOG_BASE/latest_build/$name/stdout_stderr.log
-        say "--- $name: last lines of ${stderr#"$THEBOX_ROOT"/}"
-        if [[ -s $stderr ]]; then tail -n 25 "$stderr" >&2; fi
-    done < <(sed -nE 's/^Failed[[:space:]]+<<<[[:space:]]+([^[:space:]]+).*/\1/p' "$1" | sort -u)
-    if ! grep -qE '^Failed[[:space:]]+<<<' "$1"; then tail -n 25 "$1" >&2; fi
+        output=$LOG_BASE/latest_build/$name/stdout_stderr.log
+        if grep -qs _get_setup_information "$output"; then
+            # colcon keeps what a failing setup.py said to itself: ask it again.
+            for folder in "$@"; do
+                [[ $(basename "$folder") == "$name" ]] || continue
+                say "--- $name: ${folder#"$THEBOX_ROOT"/}/setup.py fails with"
+                (
+                    enter_ros
+                    cd "$folder" && "$VENV/bin/python" setup.py --name 2>&1 </dev/null | tail -n 25 >&2
+                ) || true
+            done
+        else
+            say "--- $name: last lines of ${output#"$THEBOX_ROOT"/}"
+            if [[ -s $output ]]; then tail -n 25 "$output" >&2; fi
+        fi
+    done < <(sed -nE 's/^Failed[[:space:]]+<<<[[:space:]]+([^[:space:]]+).*/\1/p' "$log" | sort -u)
+    if ! grep -qE '^Failed[[:space:]]+<<<' "$log"; then tail -n 25 "$log" >&2; fi
 }
 
 # prepare [EXTRAS]...: environment and build under the lock; prints the seconds of each.
