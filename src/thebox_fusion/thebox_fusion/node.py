@@ -26,6 +26,7 @@ from thebox_fusion.conversion import to_evidence, to_plot, to_track_message
 from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameters
 from thebox_fusion.tracker import Detection as TrackerDetection
 from thebox_fusion.tracker import Tracker, TrackState
+from thebox_fusion.tracker.views import tracks_of
 from thebox_interfaces.msg import Detection, TrackArray
 from thebox_interfaces.srv import GetTrackEvidence
 
@@ -33,6 +34,7 @@ __all__ = ["Fusion", "main"]
 
 _DETECTION_TYPE = "thebox_interfaces/msg/Detection"
 _DISCOVERY_PERIOD = 0.5
+_SETTLE_AFTER = 0.25  # seconds that the tracker's time may stay behind the clock
 _LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this
 _WAITING_LIMIT = 20_000  # detections; a picture that far behind is of no use
 _FAULT_SHOWN = 60.0  # seconds
@@ -177,7 +179,9 @@ class Fusion(ManagedNode):
         self._update_own_ship(now)
         try:
             self.tracker.add(self._plots(batch, now))
-            self.tracker.advance(now)
+            # To the newest detection, not to the clock: whatever is under way now would come late
+            # to a tracker whose time has passed it, and a late detection is dear.
+            self.tracker.advance(max(self._newest, now - _SETTLE_AFTER))
             self._publish(now)
         except Exception as error:
             # A fault of ours must cost the tracks, not the node. Its state may be half changed.
@@ -219,7 +223,7 @@ class Fusion(ManagedNode):
         message.header.stamp = to_time(now)
         message.header.frame_id = "map"
         message.newest_detection = to_time(self._newest)
-        views = self.tracker.tracks(now)
+        views = tracks_of(self.tracker, now)  # extrapolated; the tracker's own time stays
         message.tracks = [to_track_message(view, now) for view in views]
         self._publisher.publish(message)
         self._published.add(now)
