@@ -99,6 +99,7 @@ def picture(array: MarkerArray, path: Path) -> None:
     for marker in sorted(markers, key=lambda m: (order.get(m.type, 3), -m.scale.x)):
         draw(axes, marker)
     axes.set_aspect("equal")
+    axes.margins(0.12)
     axes.autoscale_view()
     axes.grid(color=GRID, lw=0.6)
     axes.tick_params(colors=WORDS)

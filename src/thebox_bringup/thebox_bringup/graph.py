@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 __all__ = [
     "COMPOSED",
-    "FEEDS",
     "NAMESPACE",
     "NODES",
     "REPLAY_PARAMETERS",
+    "SIMULATION",
     "SIMULATION_PARAMETERS",
+    "SOURCE",
     "TRACKS",
-    "Feed",
     "GraphError",
     "NodeSpec",
     "PlannedNode",
@@ -148,25 +148,11 @@ NODES: tuple[NodeSpec, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Feed:
-    """Where bytes come from when no real sensor sends them.
-
-    The simulated sensor's port follows the driver's own, so that one setting moves both.
-
-    Attributes:
-        sensor: the driver's node name.
-        url_parameter: the driver's parameter that says where it listens.
-        simulation_host, simulation_port: parameters of ``sim`` that say where to send.
-    """
-
-    sensor: str
-    url_parameter: str
-    simulation_host: str
-    simulation_port: str
-
-
-FEEDS: tuple[Feed, ...] = (Feed("droneshield", "source", "droneshield.host", "droneshield.port"),)
+#: Parameter of every driver that says where its bytes come from.
+SOURCE = "source"
+#: The simulated sky's node. Its parameters for a sensor are ``<sensor>.enabled``,
+#: ``<sensor>.host`` and ``<sensor>.port``, where <sensor> is the driver's node name.
+SIMULATION = "sim"
 
 #: What a simulated sky and a replayed capture say about bearings, over the parameter file:
 #: the simulated unit is fixed to the own-ship; the capture has no own-ship, and its angles are

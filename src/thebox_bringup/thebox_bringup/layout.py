@@ -15,6 +15,7 @@ from ament_index_python.packages import get_package_share_directory
 from thebox_bringup.graph import (
     NAMESPACE,
     REPLAY_PARAMETERS,
+    SIMULATION,
     SIMULATION_PARAMETERS,
     GraphError,
     NodeSpec,
@@ -27,7 +28,7 @@ from thebox_bringup.settings import (
     SettingsError,
     Values,
     check,
-    follow_feeds,
+    follow_drivers,
     load_file,
     merge,
     parse_assignment,
@@ -35,8 +36,6 @@ from thebox_bringup.settings import (
 )
 
 __all__ = ["Layout", "Wanted", "lay_out"]
-
-SIMULATION = "sim"
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def lay_out(wanted: Wanted) -> Layout:
     asked = merge(*layers[1:], settings).get(SIMULATION, {})
     derived: Values = {}
     if wanted.simulated:
-        derived = follow_feeds({**site, SIMULATION: asked}, nodes)
+        derived = follow_drivers({**site, SIMULATION: asked}, nodes)
     overrides = check(merge(mode, clock, derived, sky, settings), nodes)
     values = check(merge(site, derived), nodes)
 
@@ -132,7 +131,7 @@ def lay_out(wanted: Wanted) -> Layout:
         driver = next((node for node in nodes if node.name == "droneshield"), None)
         if driver is None:
             raise GraphError("the capture is a DroneShield's: the sensors must include droneshield")
-        replay_to = udp_address(driver.name, values, driver)
+        replay_to = udp_address(values, driver)
         if not replay_to[1]:
             raise SettingsError(
                 "the capture is sent as UDP: droneshield.source must be udp://ADDRESS:PORT, "

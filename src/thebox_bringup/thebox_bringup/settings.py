@@ -16,17 +16,18 @@ from typing import Any
 
 import yaml
 
-from thebox_bringup.graph import FEEDS, NODES, GraphError, NodeSpec, spec
+from thebox_bringup.graph import NODES, SIMULATION, SOURCE, GraphError, NodeSpec, spec
 from thebox_core.parameters import Parameter, ParameterError
 
 __all__ = [
     "SettingsError",
     "Values",
     "check",
-    "follow_feeds",
+    "follow_drivers",
     "load_file",
     "merge",
     "parse_assignment",
+    "udp_address",
     "write_file",
 ]
 
@@ -190,37 +191,42 @@ def check(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) ->
     return good
 
 
-def follow_feeds(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) -> Values:
+def follow_drivers(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) -> Values:
     """Where the simulated sensors must send, so that they reach these drivers.
 
-    ``values`` are the settings in force; a driver's own default fills what they leave out. What
-    is set for the simulation itself stays.
+    One setting of a driver's port moves both. A sensor whose driver does not run is not played:
+    its port may be another box's. What is set for the simulation itself stays.
+
+    Args:
+        values: settings in force; a driver's own default fills what they leave out.
+        nodes: every node that is to run.
     """
-    simulation = values.get("sim", {})
+    running = {node.name: node for node in nodes}
+    given = values.get(SIMULATION, {})
+    declared = {parameter.name for parameter in running[SIMULATION].load_parameters()}
     derived: dict[str, Any] = {}
-    for feed in FEEDS:
-        node = next((node for node in nodes if node.name == feed.sensor), None)
-        if node is None:
+    for name in sorted(declared):
+        sensor, _, rest = name.partition(".")
+        if rest != "enabled":
             continue
-        host, port = udp_address(feed.sensor, values, node)
-        if feed.simulation_host not in simulation and host:
-            derived[feed.simulation_host] = host
-        if feed.simulation_port not in simulation and port:
-            derived[feed.simulation_port] = port
-    return {"sim": derived} if derived else {}
+        if sensor not in running:
+            derived[name] = False
+            continue
+        host, port = udp_address(values, running[sensor])
+        if port:
+            derived[f"{sensor}.host"], derived[f"{sensor}.port"] = host, port
+    derived = {k: v for k, v in derived.items() if k in declared and k not in given}
+    return {SIMULATION: derived} if derived else {}
 
 
-def udp_address(
-    sensor: str, values: Mapping[str, Mapping[str, Any]], node: NodeSpec
-) -> tuple[str, int]:
+def udp_address(values: Mapping[str, Mapping[str, Any]], driver: NodeSpec) -> tuple[str, int]:
     """Where to send datagrams so that a driver gets them; ("", 0) when it does not listen to UDP.
 
     A driver that listens on all addresses is reached on the loopback.
     """
-    feed = next(feed for feed in FEEDS if feed.sensor == sensor)
-    url = values.get(sensor, {}).get(feed.url_parameter)
+    url = values.get(driver.name, {}).get(SOURCE)
     if url is None:
-        url = next(p.default for p in node.load_parameters() if p.name == feed.url_parameter)
+        url = next((p.default for p in driver.load_parameters() if p.name == SOURCE), "")
     match = re.fullmatch(r"udp://(\[[^\]]*\]|[^:/?]+):(\d+).*", str(url))
     if match is None:
         return "", 0
