@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from thebox_sensors.protocol_base import wrap_angle
 from thebox_sensors.trakka import protocol
+from thebox_sensors.trakka.camera import PoseHistory
 from thebox_sensors.trakka.gimbal import SETTLE_TOLERANCE, GimbalController, Limits, SlewState
 
 STOP = protocol.stop()
@@ -212,3 +213,54 @@ def test_rates_above_the_cameras_are_refused() -> None:
         GimbalController(Limits(rate=math.radians(61)))
     with pytest.raises(ValueError, match="positive"):
         GimbalController(tolerance=0.0)
+
+
+def test_a_target_that_turns_steadily_is_reached_and_held() -> None:
+    """An own-ship turning at 6 deg/s under the camera leaves no lag of more than the tolerance."""
+    controller, gimbal = GimbalController(), Gimbal()
+    turning = -math.radians(6.0)
+    gimbal.obey(controller.start(0.0, 0.5, 0.1))
+    errors = []
+    for step in range(1, 2001):
+        now = 0.01 * step
+        gimbal.step(0.01)
+        if step % 5 == 0:
+            controller.retarget(now, wrap_angle(0.5 + turning * now), 0.1)
+            gimbal.obey(controller.update(now, wrap_angle(gimbal.angles[0]), 0.1).commands)
+            if controller.state is SlewState.SETTLED:
+                controller.hold()
+            if controller.holding and now > 12.0:
+                errors.append(abs(wrap_angle(0.5 + turning * now - gimbal.angles[0])))
+    assert errors and max(errors) < math.radians(0.5)
+    gimbal.obey(controller.cancel())
+    assert controller.state is SlewState.CANCELLED
+    assert gimbal.wanted == [0.0, 0.0]
+
+
+def test_a_target_moved_out_of_reach_is_refused_and_the_one_before_stays() -> None:
+    controller = GimbalController(Limits(azimuth_minimum=-1.0, azimuth_maximum=1.0))
+    controller.start(0.0, 0.9, 0.0)
+    with pytest.raises(ValueError, match="reaches"):
+        controller.retarget(0.1, 1.1, 0.0)
+    with pytest.raises(ValueError, match="elevation"):
+        controller.retarget(0.1, 0.5, math.nan)
+    assert controller.target == (pytest.approx(0.9), 0.0)
+
+
+def test_poses_between_and_shortly_after_those_read() -> None:
+    poses = PoseHistory(reach=0.25)
+    assert all(map(math.isnan, poses.at(1.0)))
+    poses.add(10.0, math.pi - 0.01, 0.0)
+    poses.add(10.1, -math.pi + 0.01, 0.1)  # across the back, the shorter way
+    azimuth, elevation = poses.at(10.05)
+    assert abs(azimuth) == pytest.approx(math.pi)
+    assert elevation == pytest.approx(0.05)
+    assert poses.rates() == (pytest.approx(0.2), pytest.approx(1.0))
+    azimuth, elevation = poses.at(10.2)
+    assert wrap_angle(azimuth - math.pi) == pytest.approx(0.03)
+    assert elevation == pytest.approx(0.2)
+    for unknown in (9.9, 10.36, math.nan):
+        assert all(map(math.isnan, poses.at(unknown)))
+    poses.add(5.0, 0.0, 0.0)  # the clock was set back
+    assert poses.at(5.0) == (0.0, 0.0)
+    assert all(map(math.isnan, poses.at(10.05)))

@@ -8,8 +8,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from bisect import bisect_left
@@ -604,6 +608,36 @@ def test_cleaning_up_in_the_middle_of_a_slew_harms_nobody(live: Any, gimbal: Any
     live.wait(slews.client.server_is_ready, "the action server")
     result = slews.end(slews.send(bearing=0.5, elevation=0.0))
     assert result.result.outcome == SlewTo.Result.OUTCOME_SETTLED
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_end_of_the_process_stops_the_gimbal(domain: int, gimbal: Any, number: int) -> None:
+    peer = gimbal()
+    arguments = ["-p", f"source:=tcp://127.0.0.1:{peer.port}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thebox_sensors.trakka.node", "--ros-args", *arguments],
+        env={
+            **os.environ,
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        },
+    )
+    try:
+        deadline = time.monotonic() + 60.0
+        while not peer.first_commands or peer.first_commands[0].count((1, 3)) < 10:
+            assert process.poll() is None and time.monotonic() < deadline, "no polls came"
+            time.sleep(0.02)
+        peer.wanted = [0.5, -0.1]
+        process.send_signal(number)
+        assert process.wait(timeout=30.0) == 0
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 10.0
+    while not peer.still:
+        assert time.monotonic() < deadline, "the gimbal was left moving"
+        time.sleep(0.01)
+    assert peer.sessions == 1
 
 
 @pytest.mark.parametrize("side", ["out", "in"])
