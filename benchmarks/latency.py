@@ -159,6 +159,19 @@ class Bench:
         """Return a number of the diagnostics; 0 before it was heard."""
         return float(self.health.get(subject, {}).get(key, 0))
 
+    def connect(self) -> None:
+        """Send now and then, until the two have found each other and one goes all the way."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+
+            def knock() -> bool:
+                packet = datagram(0, 0.0, int(time.time() * 1000))
+                sending.sendto(packet, ("127.0.0.1", self.port))
+                time.sleep(0.25)
+                return self.value("fusion: tracking", "detections.droneshield") > 0
+
+            self.wait(knock, "a first datagram all the way")
+        time.sleep(2.0)  # those under way are counted in the diagnostics
+
     def run(self, rate: float, seconds: float, emitters: int) -> dict[str, Any]:
         """Send at one rate; return the figures."""
         time.sleep(1.5)  # the diagnostics of what was before
@@ -225,6 +238,9 @@ class Bench:
             "confirmed_tracks": self.tracks,
             "driver_cpu": share["droneshield"],
             "fusion_cpu": share["fusion"],
+            "driver_p99_ms": 1e3 * self.value("droneshield: input", "latency.p99"),
+            "fusion_p99_ms": 1e3 * self.value("fusion: tracking", "latency.p99"),
+            "cycle_median_ms": 1e3 * self.value("fusion: tracking", "cycle.p50"),
             "sender_late_ms": 1e3 * behind,
         }
 
@@ -274,7 +290,8 @@ def main() -> int:
             ),
             "driver and fusion active",
         )
-        bench.run(20.0, 3.0, given.emitters)  # warm: discovery is done, tracks are confirmed
+        bench.connect()
+        bench.run(20.0, 3.0, given.emitters)  # warm: the tracks are confirmed
         rows += [bench.run(rate, given.seconds, given.emitters) for rate in given.rates]
     finally:
         bench.close()

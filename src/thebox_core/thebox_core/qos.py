@@ -16,10 +16,11 @@ from rclpy.qos import (
 
 __all__ = ["DETECTIONS", "LATCHED", "PICTURES", "STATE"]
 
-#: Detections: every one counts, so reliable and deep enough for a second of burst.
+#: Detections: every one counts, so reliable and deep enough for seconds of burst: what overflows
+#: here is lost without a count, so the nodes' own bounded queues must come first.
 DETECTIONS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
-    depth=1000,
+    depth=5000,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )

@@ -56,7 +56,7 @@ FUSION_PARAMETERS = (
     ),
     Parameter(
         "load_max",
-        0.3,
+        0.5,
         "Share of one core that tracking may take: above it cycles are spaced further apart.",
         minimum=0.05,
         maximum=1.0,

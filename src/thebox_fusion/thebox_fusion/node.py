@@ -34,7 +34,7 @@ __all__ = ["Fusion", "main"]
 
 _DETECTION_TYPE = "thebox_interfaces/msg/Detection"
 _DISCOVERY_PERIOD = 0.5
-_SETTLE_AFTER = 0.25  # seconds that the tracker's time may stay behind the clock
+_SETTLE_AFTER = 1.0  # seconds that the tracker's time stays behind the clock in a silent sky
 _LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this
 _WAITING_LIMIT = 20_000  # detections; a picture that far behind is of no use
 _FAULT_SHOWN = 60.0  # seconds
@@ -181,7 +181,8 @@ class Fusion(ManagedNode):
             self.tracker.add(self._plots(batch, now))
             # To the newest detection, not to the clock: whatever is under way now would come late
             # to a tracker whose time has passed it, and a late detection is dear.
-            self.tracker.advance(max(self._newest, now - _SETTLE_AFTER))
+            silent = -math.inf if batch else now - _SETTLE_AFTER
+            self.tracker.advance(max(self._newest, silent))
             self._publish(now)
         except Exception as error:
             # A fault of ours must cost the tracks, not the node. Its state may be half changed.
