@@ -136,6 +136,8 @@ class Radar:
     def _answer(self, connection: socket.socket, request: dict[str, Any]) -> None:
         name = next(iter(request))
         answer: dict[str, Any] = {name: request[name]}
+        if name == "AntennaSector":
+            answer = {name: {"Result": "Error", "Message": "the antenna is off"}}
         if name == "GetStatus":
             answer = self.status
         elif name == "GetSystemInfo":
@@ -441,6 +443,13 @@ def test_commands_reach_the_radar_and_its_answer_the_operator(live: Any, radar: 
     live.wait(lambda: asked("AntennaSector"), "the sector to reach the radar")
     got = asked("AntennaSector")[0]
     assert got["StartAzimuth"] == pytest.approx(360.0 - math.degrees(0.5), abs=1e-3)
+    live.wait(
+        lambda: (
+            "refused by the radar: the antenna is off"
+            in live.value("dspnor: radar", "last_command")
+        ),
+        "the radar's refusal",
+    )
     two = SetSector.Request(azimuth_start=[0.0, 1.0], azimuth_end=[0.5, 1.5])
     assert not live.call(SetSector, "dspnor/set_sector", two).success
     assert live.call(SetSector, "dspnor/set_blanking", two).success

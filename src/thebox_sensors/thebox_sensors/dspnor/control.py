@@ -30,6 +30,7 @@ _QUEUE_LIMIT = 8
 _MISSED_LIMIT = 2
 _SERVICES_EVERY = 6
 """A poll of the services comes with every so manieth one of the status."""
+_GOOD = {"ok", "success", "accepted", "done"}
 _KNOWN = {
     "initsystem",
     "txmode",
@@ -326,6 +327,9 @@ class RadarControl:
             error = _value_of("Error", content) or _value_of("Errors", content)
             if isinstance(value, Mapping):
                 error = error or _value_of("Error", value)
+                result = _value_of("Result", value)
+                if isinstance(result, str) and result.lower() not in _GOOD:
+                    error = error or _value_of("Message", value) or result
             told = f"refused by the radar: {error}" if error else f"answered: {value}"
             self._tell(command, printable(told, 160), bool(error))
 
