@@ -116,6 +116,46 @@ NODES: tuple[NodeSpec, ...] = (
         purpose="DroneShield RF detector",
     ),
     NodeSpec(
+        name="silvus",
+        package="thebox_sensors",
+        executable="silvus",
+        node_class="thebox_sensors.silvus.node:Silvus",
+        group="sensor",
+        purpose="Silvus radios: RF spectrum, angle of arrival",
+    ),
+    NodeSpec(
+        name="mara",
+        package="thebox_sensors",
+        executable="mara",
+        node_class="thebox_sensors.mara.node:Mara",
+        group="sensor",
+        purpose="MARA Spotter: EO, IR, acoustic",
+    ),
+    NodeSpec(
+        name="dspnor",
+        package="thebox_sensors",
+        executable="dspnor",
+        node_class="thebox_sensors.dspnor.node:Dspnor",
+        group="sensor",
+        purpose="Dspnor Dronnur-2D radar",
+    ),
+    NodeSpec(
+        name="trakka",
+        package="thebox_sensors",
+        executable="trakka",
+        node_class="thebox_sensors.trakka.node:Trakka",
+        group="sensor",
+        purpose="Trakka TC-300 gimbal camera",
+    ),
+    NodeSpec(
+        name="ownship",
+        package="thebox_sensors",
+        executable="ownship",
+        node_class="thebox_sensors.ownship.node:Navigation",
+        group="sensor",
+        purpose="own-ship position and heading",
+    ),
+    NodeSpec(
         name="fusion",
         package="thebox_fusion",
         executable="fusion",
@@ -154,11 +194,13 @@ SOURCE = "source"
 #: ``<sensor>.host`` and ``<sensor>.port``, where <sensor> is the driver's node name.
 SIMULATION = "sim"
 
-#: What a simulated sky and a replayed capture say about bearings, over the parameter file:
-#: the simulated unit is fixed to the own-ship; the capture has no own-ship, and its angles are
-#: given as absolute ones.
+#: What a simulated sky and a replayed capture need over the parameter file: the simulated units
+#: are fixed to the own-ship, and the radar's control is on this machine; the capture has no
+#: own-ship, and its angles are given as absolute ones.
 SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "droneshield": {"bearing_reference": "bow"},
+    "mara": {"bearing_reference": "bow"},
+    "dspnor": {"control.address": "127.0.0.1"},
 }
 REPLAY_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "droneshield": {"bearing_reference": "true"},

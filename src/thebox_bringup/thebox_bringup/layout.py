@@ -32,7 +32,7 @@ from thebox_bringup.settings import (
     load_file,
     merge,
     parse_assignment,
-    udp_address,
+    source_address,
 )
 
 __all__ = ["Layout", "Wanted", "lay_out"]
@@ -131,7 +131,7 @@ def lay_out(wanted: Wanted) -> Layout:
         driver = next((node for node in nodes if node.name == "droneshield"), None)
         if driver is None:
             raise GraphError("the capture is a DroneShield's: the sensors must include droneshield")
-        replay_to = udp_address(values, driver)
+        replay_to = source_address(values, driver, "udp")
         if not replay_to[1]:
             raise SettingsError(
                 "the capture is sent as UDP: droneshield.source must be udp://ADDRESS:PORT, "

@@ -27,7 +27,7 @@ __all__ = [
     "load_file",
     "merge",
     "parse_assignment",
-    "udp_address",
+    "source_address",
     "write_file",
 ]
 
@@ -192,7 +192,7 @@ def check(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) ->
 
 
 def follow_drivers(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) -> Values:
-    """Where the simulated sensors must send, so that they reach these drivers.
+    """Where the simulated sensors must send or listen, so that they reach these drivers.
 
     One setting of a driver's port moves both. A sensor whose driver does not run is not played:
     its port may be another box's. What is set for the simulation itself stays.
@@ -212,22 +212,34 @@ def follow_drivers(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[Node
         if sensor not in running:
             derived[name] = False
             continue
-        host, port = udp_address(values, running[sensor])
+        host, port = source_address(values, running[sensor])
         if port:
             derived[f"{sensor}.host"], derived[f"{sensor}.port"] = host, port
+        if f"{sensor}.control_port" in declared:
+            derived[f"{sensor}.control_port"] = _value(values, running[sensor], "control.port")
+    # The own-ship's driver and the simulation must not both publish the own-ship.
+    derived["publish_ownship"] = "ownship" not in running
     derived = {k: v for k, v in derived.items() if k in declared and k not in given}
     return {SIMULATION: derived} if derived else {}
 
 
-def udp_address(values: Mapping[str, Mapping[str, Any]], driver: NodeSpec) -> tuple[str, int]:
-    """Where to send datagrams so that a driver gets them; ("", 0) when it does not listen to UDP.
+def _value(values: Mapping[str, Mapping[str, Any]], node: NodeSpec, name: str) -> Any:
+    given = values.get(node.name, {})
+    if name in given:
+        return given[name]
+    return next(p.default for p in node.load_parameters() if p.name == name)
 
-    A driver that listens on all addresses is reached on the loopback.
+
+def source_address(
+    values: Mapping[str, Mapping[str, Any]], driver: NodeSpec, schemes: str = "udp|tcp"
+) -> tuple[str, int]:
+    """Where a sensor must be to feed a driver; ("", 0) when its source is none of ``schemes``.
+
+    For udp that is where to send, for tcp where to listen. A driver that listens on all addresses
+    is reached on the loopback.
     """
-    url = values.get(driver.name, {}).get(SOURCE)
-    if url is None:
-        url = next((p.default for p in driver.load_parameters() if p.name == SOURCE), "")
-    match = re.fullmatch(r"udp://(\[[^\]]*\]|[^:/?]+):(\d+).*", str(url))
+    url = _value(values, driver, SOURCE)
+    match = re.fullmatch(rf"(?:{schemes})://(\[[^\]]*\]|[^:/?]+):(\d+).*", str(url))
     if match is None:
         return "", 0
     host = match.group(1).strip("[]")
