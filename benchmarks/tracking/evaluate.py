@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Score the tracker, and beside it the oracle, over the benchmark's skies.
 
-    python benchmarks/tracking/evaluate.py [--seeds 3] [--sky NAME ...] [--params '{"gate": 12}']
+python benchmarks/tracking/evaluate.py [--seeds 3] [--sky NAME ...] [--params '{"gate": 12}']
 """
 
 from __future__ import annotations

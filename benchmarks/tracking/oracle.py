@@ -28,7 +28,9 @@ def run(recording: Recording) -> dict[float, list[tuple[str, float, float]]]:
     parameters, motion = tracker.parameters, tracker.motion
     bank = TrackBank(len(motion.density), parameters.ledger_length)
     row_of: dict[int, int] = {}
-    order = sorted(range(len(recording.detections)), key=lambda i: float(recording.detections[i]["t"]))  # type: ignore[arg-type]
+    order = sorted(
+        range(len(recording.detections)), key=lambda i: float(recording.detections[i]["t"])
+    )  # type: ignore[arg-type]
     position = 0
     result: dict[float, list[tuple[str, float, float]]] = {}
     for second in sorted(recording.truth):
@@ -43,7 +45,15 @@ def run(recording: Recording) -> dict[float, list[tuple[str, float, float]]]:
             batch = fill_unknown(batch_of([detection], 0, [-1], [-1]), model)
             if origin in row_of:
                 row = np.array([row_of[origin]])
-                update_certain(bank, row, batch, motion, np.inf, 1e-6, np.ones(1, dtype=bool))
+                update_certain(
+                    bank,
+                    row,
+                    batch,
+                    dynamics=motion,
+                    distance_cap=np.inf,
+                    weight_floor=1e-6,
+                    kinematic=np.ones(1, dtype=bool),
+                )
             elif math.isfinite(detection.range):
                 mean, covariance = kinematic_states(batch, bank.components, parameters)
                 rows = bank.append(

@@ -225,7 +225,7 @@ def _own_ship(sky: Sky) -> np.ndarray:
     return own
 
 
-def record(sky: Sky, seed: int) -> Recording:
+def record(sky: Sky, seed: int) -> Recording:  # noqa: PLR0912, PLR0915 (one sensor after another)
     rng = np.random.default_rng([seed, sum(map(ord, sky.name))])
     state, alive = _fly(sky, rng)
     own = _own_ship(sky)

@@ -85,7 +85,9 @@ def detection_of_record(record: dict[str, Any]) -> Detection:
         raise ValueError("sensor is missing")
     if record.get("t") is None:
         raise ValueError("t is missing")
-    values = {field: _number(record, name) for name, field in _NUMBERS.items() if name in record}
+    values: dict[str, Any] = {
+        field: _number(record, name) for name, field in _NUMBERS.items() if name in record
+    }
     own = np.array(
         [
             _number(record, "own_east_m", 0.0),

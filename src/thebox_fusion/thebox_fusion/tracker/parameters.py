@@ -75,9 +75,9 @@ class SensorModel:
     position_sigma: float = _number(
         20.0, "Position standard deviation where the detection gives none", "m", 0.01, 1e4
     )
-    birth_per_look: float = _number(0.2, "New objects expected in one look round", "", 1e-6, 100.0)
+    birth_per_look: float = _number(0.08, "New objects expected in one look round", "", 1e-6, 100.0)
     first_look_share: float = _number(
-        0.02,
+        0.01,
         "Share of the plots of a sensor's first look that are believed to be objects; in the"
         " n-th look 1/n of it",
         "",
@@ -239,7 +239,7 @@ class TrackerParameters:
     )
     # Existence.
     confirm_probability: float = _number(
-        0.97, "A track is confirmed at this existence probability", "", 0.5, 0.9999
+        0.96, "A track is confirmed at this existence probability", "", 0.5, 0.9999
     )
     confirm_hits: int = field(
         default=2,
@@ -326,7 +326,7 @@ class TrackerParameters:
     )
     sound_reference_sigma: float = _number(8.0, "Standard deviation of that level", "dB", 0.1, 60.0)
     report_position_sigma: float = _number(
-        120.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
+        150.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
     )
     # Upkeep.
     ledger_length: int = field(

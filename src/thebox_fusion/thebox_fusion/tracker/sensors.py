@@ -30,6 +30,7 @@ class SensorState:
         self.model = model
         self.revisit = model.revisit
         self.simultaneous = False
+        self.together_share = 0.0
         self.clutter: FloatArray = np.full(BINS, model.clutter_per_look / BINS)
         self.bearing_clutter = model.clutter_per_look
         strength = 4.0
@@ -37,6 +38,7 @@ class SensorState:
         self.hits: FloatArray = np.full(BINS, strength * model.detection_probability)
         self.last_frame = math.nan
         self.intervals: FloatArray = np.zeros(0)
+        self.frame_intervals: FloatArray = np.zeros(0)
         self.looks_seen = 0.0
 
     def copy(self) -> SensorState:
@@ -46,6 +48,7 @@ class SensorState:
         other.looks = self.looks.copy()
         other.hits = self.hits.copy()
         other.intervals = self.intervals.copy()
+        other.frame_intervals = self.frame_intervals.copy()
         return other
 
     def bin_of(self, slant: FloatArray) -> IntArray:
@@ -169,9 +172,30 @@ class SensorState:
         self.looks *= shrink
         self.hits *= shrink
 
+    def learn_frame(self, elapsed: float, together: bool | None) -> None:
+        """Learn from the time since the previous frame.
+
+        Args:
+            elapsed: seconds.
+            together: whether all detections of this frame share one time; None when it has only
+                one. Where that is the rule a frame is a whole look; otherwise frames only tell
+                when looks are rarer than was assumed.
+        """
+        if not self.model.learn_revisit or not 0.0 < elapsed < 60.0:
+            return
+        if together is not None:
+            self.together_share += 0.3 * (float(together) - self.together_share)
+        self.simultaneous = self.together_share > 0.6
+        self.frame_intervals = np.append(self.frame_intervals, elapsed)[-15:]
+        middle = float(np.median(self.frame_intervals))
+        if self.simultaneous:
+            self.revisit = middle
+        elif len(self.intervals) < 10:
+            self.revisit = max(self.model.revisit, middle)
+
     def learn_revisit(self, intervals: FloatArray) -> None:
         """Learn the time between looks from the times between detections of one object."""
-        if not self.model.learn_revisit:
+        if not self.model.learn_revisit or self.simultaneous:
             return
         useful = intervals[(intervals > 0.02) & (intervals < 60.0)]
         if not len(useful):

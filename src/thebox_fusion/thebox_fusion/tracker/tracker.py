@@ -285,7 +285,10 @@ class Tracker:
             state.own_velocity = batch.own_velocity[newest].copy()
         learned = state.sensors[batch.sensor]
         elapsed = float(batch.time[newest]) - learned.last_frame
-        if not math.isfinite(elapsed):
+        if math.isfinite(elapsed):
+            together = float(np.ptp(batch.time)) < 1e-6 if len(batch) > 1 else None
+            learned.learn_frame(elapsed, together)
+        else:
             elapsed = learned.revisit
         learned.last_frame = float(batch.time[newest])
         if learned.model.modality == "VISION":

@@ -62,7 +62,8 @@ class TrackView:
         sensors: names of the sensors that contributed.
         frequencies: Hz, of its emitters, newest of each.
         first_seen, last_updated: seconds.
-        ledger: the newest entries, newest last; the whole from `Tracker.ledger`.
+        ledger: the newest entries (of a tentative track one), newest last; the whole from
+            `Tracker.ledger`.
     """
 
     id: str

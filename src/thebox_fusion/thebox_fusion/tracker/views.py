@@ -57,26 +57,43 @@ _TEXT = {
     MERGED: "a second track of the same object ended",
     STATE: "state changed",
 }
-NEWEST = 5
+NEWEST = 3
+# A triangulated emitter this near (squared, normalised) to a track is not a second object.
+SAME_PLACE = 12.0
+LedgerRow = tuple[LedgerEntry, ...]
 
 
-def _entries(tracker: Tracker, bank: TrackBank, row: int, newest: int) -> list[LedgerEntry]:
-    count = int(bank.ledger_count[row])
-    first = max(0, count - min(newest, bank.ledger_length))
-    result = []
-    for entry in range(first, count):
-        slot = entry % bank.ledger_length
-        kind = int(bank.ledger_kind[row, slot])
-        sensor_index = int(bank.ledger_sensor[row, slot])
-        sensor = tracker.sensor_names[sensor_index] if sensor_index >= 0 else ""
-        delta = float(bank.ledger_delta[row, slot])
-        after = float(bank.ledger_after[row, slot])
-        text = f"{_TEXT[kind].format(sensor=sensor)} ({delta:+.2f}, existence "
-        text += f"{1.0 / (1.0 + math.exp(-after)):.2f})"
-        result.append(
-            LedgerEntry(float(bank.ledger_time[row, slot]), sensor, _KIND[kind], delta, after, text)
+def _entry(
+    tracker: Tracker, time: float, sensor_index: int, kind: int, delta: float, after: float
+) -> LedgerEntry:
+    sensor = tracker.sensor_names[sensor_index] if sensor_index >= 0 else ""
+    what = _TEXT[kind].replace("{sensor}", sensor)
+    text = f"{what} ({delta:+.2f}, existence {1.0 / (1.0 + math.exp(-after)):.2f})"
+    return LedgerEntry(time, sensor, _KIND[kind], delta, after, text)
+
+
+def _newest(tracker: Tracker, bank: TrackBank, rows: IntArray, most: int) -> list[LedgerRow]:
+    """Return the newest entries of each of ``rows``, newest last."""
+    held = np.minimum(np.minimum(bank.ledger_count[rows], bank.ledger_length), most)
+    back = np.arange(int(held.max(initial=0)), 0, -1)
+    slots = (bank.ledger_count[rows][:, None] - back[None, :]) % bank.ledger_length
+    which = rows[:, None]
+    columns = zip(
+        bank.ledger_time[which, slots].tolist(),
+        bank.ledger_sensor[which, slots].tolist(),
+        bank.ledger_kind[which, slots].tolist(),
+        bank.ledger_delta[which, slots].tolist(),
+        bank.ledger_after[which, slots].tolist(),
+        held.tolist(),
+        strict=True,
+    )
+    return [
+        tuple(
+            _entry(tracker, *values)
+            for values in list(zip(t, sensor, kind, delta, after, strict=True))[len(t) - count :]
         )
-    return result
+        for t, sensor, kind, delta, after, count in columns
+    ]
 
 
 def ledger_of(tracker: Tracker, track_id: str) -> list[LedgerEntry]:
@@ -84,7 +101,7 @@ def ledger_of(tracker: Tracker, track_id: str) -> list[LedgerEntry]:
     for bank in (tracker.state.kinematic, tracker.state.bearings):
         for row in range(len(bank)):
             if tracker.id_of(int(bank.number[row])) == track_id:
-                return _entries(tracker, bank, row, bank.ledger_length)
+                return list(_newest(tracker, bank, np.array([row]), bank.ledger_length)[0])
     raise KeyError(track_id)
 
 
@@ -206,12 +223,20 @@ def picture_of(tracker: Tracker, when: float) -> Picture:
         wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
         bearing, wide = pointed(tracker, bank, bearing, wide, when)
-        for row in rows.tolist():
+        placed = np.array([p[1:3] for p in positions], dtype=np.float64).reshape(-1, 2)
+        # The most certain first, so that a second emitter of one object is the one left out.
+        for row in rows[np.argsort(sigma[rows], kind="stable")].tolist():
             track = tracker.id_of(int(bank.number[row]))
-            if observed[row] and sigma[row] <= p.report_position_sigma:
-                positions.append(
-                    [track, round(float(centre[row, 0]), 2), round(float(centre[row, 1]), 2)]
-                )
+            here = centre[row, :2]
+            alone = observed[row] and sigma[row] <= p.report_position_sigma
+            if alone and len(placed):
+                gap = placed - here
+                plane = spread[row, :2, :2] + 400.0 * np.eye(2)
+                distance = np.einsum("na,na->n", gap, np.linalg.solve(plane, gap.T).T)
+                alone = bool(distance.min() > SAME_PLACE)
+            if alone:
+                positions.append([track, round(float(here[0]), 2), round(float(here[1]), 2)])
+                placed = np.vstack([placed, here])
             else:
                 bearings.append([track, round(float(bearing[row]), 5), round(float(wide[row]), 5)])
     return positions, bearings
@@ -263,47 +288,73 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
         elevation = np.arctan2(r[:, 2], ground)
         if bank is state.bearings:
             bearing, bearing_sigma = pointed(tracker, bank, bearing, bearing_sigma, when)
-        existence = bank.probability()
-        for row in range(count):
-            serial = int(bank.number[row])
-            newest = _entries(tracker, bank, row, NEWEST)
-            keys = keys_of.get(serial, [])
-            if bank.key[row] >= 0:
-                keys = [int(bank.key[row])]
-            label, share = _label(tracker, bank.label_score[row])
-            frequencies = tuple(
-                float(f) for f in state.keys.frequency[keys].tolist() if math.isfinite(f)
-            )
+        # Plain lists: element by element, arrays are many times slower.
+        columns = np.stack(
+            [
+                bearing,
+                bearing_sigma,
+                elevation,
+                elevation_sigma,
+                slant,
+                slant_sigma,
+                bank.probability(),
+                bank.first_seen,
+                bank.last_hit,
+            ],
+            axis=1,
+        ).tolist()
+        flags = zip(
+            bank.number.tolist(),
+            bank.state.tolist(),
+            observed.tolist(),
+            method.tolist(),
+            bank.key.tolist(),
+            (bank.sensor_hits > 0.5).tolist(),
+            (bank.label_score.sum(axis=1) > 0.0).tolist(),
+            strict=True,
+        )
+        # Of the many that come and go, one line is enough.
+        shown = _newest(tracker, bank, rows, 1)
+        firm = np.flatnonzero(bank.state != TENTATIVE)
+        for row, entries in zip(firm.tolist(), _newest(tracker, bank, firm, NEWEST), strict=True):
+            shown[row] = entries
+        for row, (serial, stage, ranged, how, key, heard, labelled) in enumerate(flags):
+            newest = shown[row]
+            keys = [key] if key >= 0 else keys_of.get(serial, [])
+            label, share = _label(tracker, bank.label_score[row]) if labelled else ("", 0.0)
+            value = columns[row]
             result.append(
                 TrackView(
                     id=tracker.id_of(serial),
                     number=tracker.number_of(serial),
-                    state=TrackState(int(bank.state[row])),
-                    position=centre[row, :3].copy(),
-                    velocity=centre[row, 3:].copy(),
-                    covariance=spread[row].copy(),
-                    bearing=float(bearing[row]),
-                    bearing_sigma=float(bearing_sigma[row]),
-                    elevation=float(elevation[row]),
-                    elevation_sigma=float(elevation_sigma[row]),
-                    range=float(slant[row]),
-                    range_sigma=float(slant_sigma[row]),
-                    range_observed=bool(observed[row]),
-                    range_method=ranging.RANGE_METHODS[int(method[row])],
-                    existence=float(existence[row]),
+                    state=TrackState(stage),
+                    position=centre[row, :3],
+                    velocity=centre[row, 3:],
+                    covariance=spread[row],
+                    bearing=value[0],
+                    bearing_sigma=value[1],
+                    elevation=value[2],
+                    elevation_sigma=value[3],
+                    range=value[4],
+                    range_sigma=value[5],
+                    range_observed=ranged,
+                    range_method=ranging.RANGE_METHODS[how],
+                    existence=value[6],
                     reason=newest[-1].text if newest else "",
                     label=label,
                     label_probability=share,
                     keys=frozenset(":".join(tracker.key_names[k]) for k in keys),
                     sensors=tuple(
-                        name
-                        for index, name in enumerate(tracker.sensor_names)
-                        if bank.sensor_hits[row, index] > 0.5
+                        name for name, hit in zip(tracker.sensor_names, heard, strict=False) if hit
                     ),
-                    frequencies=frequencies,
-                    first_seen=float(bank.first_seen[row]),
-                    last_updated=float(bank.last_hit[row]),
-                    ledger=tuple(newest),
+                    frequencies=tuple(
+                        f
+                        for f in (float(state.keys.frequency[k]) for k in keys)
+                        if math.isfinite(f)
+                    ),
+                    first_seen=value[7],
+                    last_updated=value[8],
+                    ledger=newest,
                 )
             )
     return result
