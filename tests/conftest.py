@@ -28,6 +28,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 #: How long a slow, busy machine may take for what usually takes seconds.
 PATIENCE = 90.0
+#: Drivers and the scheme of their sources.
+DRIVERS = {
+    "droneshield": "udp",
+    "silvus": "udp",
+    "mara": "udp",
+    "dspnor": "udp",
+    "ownship": "udp",
+    "trakka": "tcp",
+}
 
 
 @pytest.fixture
@@ -91,9 +100,15 @@ def capture() -> Path:
 class LiveGraph:
     """``up`` as a process of its own, with its output as it comes."""
 
-    def __init__(self, arguments: Sequence[str], domain: int, port: int, run_dir: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], domain: int, ports: Callable[[], int], run_dir: Path
+    ) -> None:
         self.domain = domain
-        self.port = port
+        # Every port a free one, so that a test disturbs no box that runs on this machine.
+        settings = [
+            f"{driver}.source={scheme}://127.0.0.1:{ports()}" for driver, scheme in DRIVERS.items()
+        ]
+        settings.append(f"dspnor.control.port={ports()}")
         self.run_dir = run_dir
         self.environment = {
             **os.environ,
@@ -110,8 +125,7 @@ class LiveGraph:
                 sys.executable,
                 "-m",
                 "thebox_bringup.up",
-                "--set",
-                f"droneshield.source=udp://127.0.0.1:{port}",
+                *(part for setting in settings for part in ("--set", setting)),
                 *arguments,
             ],
             env=self.environment,
@@ -226,7 +240,7 @@ def graph(
 
     def start(*arguments: str) -> LiveGraph:
         run_dir = tmp_path / f"run{len(started)}"
-        live = LiveGraph(arguments, domain, free_port(), run_dir)
+        live = LiveGraph(arguments, domain, free_port, run_dir)
         started.append(live)
         return live
 

@@ -81,7 +81,7 @@ def test_real_graph_publishes_tracks_once() -> None:
 
 def test_sensors_are_chosen_by_name() -> None:
     assert "droneshield" not in {n.spec.name for n in plan(Selection(sensors=()))}
-    with pytest.raises(GraphError, match="the sensors are .*droneshield"):
+    with pytest.raises(GraphError, match=r"the sensors are .*droneshield"):
         plan(Selection(sensors=("lidar",)))
     with pytest.raises(GraphError, match="no node 'nothing'"):
         plan(Selection(without=frozenset({"nothing"})))

@@ -17,6 +17,7 @@ __all__ = [
     "COMPOSED",
     "NAMESPACE",
     "NODES",
+    "REPLAYED",
     "REPLAY_PARAMETERS",
     "SIMULATION",
     "SIMULATION_PARAMETERS",
@@ -202,8 +203,10 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "mara": {"bearing_reference": "bow"},
     "dspnor": {"control.address": "127.0.0.1"},
 }
+#: The driver that a replayed capture feeds.
+REPLAYED = "droneshield"
 REPLAY_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    "droneshield": {"bearing_reference": "true"},
+    REPLAYED: {"bearing_reference": "true"},
 }
 
 

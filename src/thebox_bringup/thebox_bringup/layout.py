@@ -15,8 +15,10 @@ from ament_index_python.packages import get_package_share_directory
 from thebox_bringup.graph import (
     NAMESPACE,
     REPLAY_PARAMETERS,
+    REPLAYED,
     SIMULATION,
     SIMULATION_PARAMETERS,
+    SOURCE,
     GraphError,
     NodeSpec,
     PlannedProcess,
@@ -33,6 +35,7 @@ from thebox_bringup.settings import (
     merge,
     parse_assignment,
     source_address,
+    value_of,
 )
 
 __all__ = ["Layout", "Wanted", "lay_out"]
@@ -92,6 +95,12 @@ class Layout:
     simulated: bool
     replay_to: tuple[str, int] | None = None
 
+    def source_of(self, node: NodeSpec) -> str:
+        """Where a driver's bytes come from, as a URL; empty for a node that is no driver."""
+        if node.group != "sensor":
+            return ""
+        return str(value_of(self.values, node, SOURCE))
+
 
 def lay_out(wanted: Wanted) -> Layout:
     """Decide what is to run.
@@ -103,7 +112,11 @@ def lay_out(wanted: Wanted) -> Layout:
     namespace = wanted.namespace
     if not re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)+", namespace):
         raise GraphError(f"'{namespace}' is no namespace; write one like {NAMESPACE}")
-    planned = plan(Selection(wanted.sensors, wanted.simulated, wanted.without))
+    sensors = wanted.sensors
+    if wanted.replayed and sensors is None:
+        # A capture is of one sensor: the others would only report that nothing comes.
+        sensors = (REPLAYED,)
+    planned = plan(Selection(sensors, wanted.simulated, wanted.without))
     nodes = tuple(node.spec for node in planned)
 
     shipped = Path(get_package_share_directory("thebox_bringup")) / "config" / "thebox.yaml"
@@ -128,7 +141,7 @@ def lay_out(wanted: Wanted) -> Layout:
 
     replay_to = None
     if wanted.replayed:
-        driver = next((node for node in nodes if node.name == "droneshield"), None)
+        driver = next((node for node in nodes if node.name == REPLAYED), None)
         if driver is None:
             raise GraphError("the capture is a DroneShield's: the sensors must include droneshield")
         replay_to = source_address(values, driver, "udp")

@@ -28,6 +28,7 @@ __all__ = [
     "merge",
     "parse_assignment",
     "source_address",
+    "value_of",
     "write_file",
 ]
 
@@ -216,14 +217,15 @@ def follow_drivers(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[Node
         if port:
             derived[f"{sensor}.host"], derived[f"{sensor}.port"] = host, port
         if f"{sensor}.control_port" in declared:
-            derived[f"{sensor}.control_port"] = _value(values, running[sensor], "control.port")
+            derived[f"{sensor}.control_port"] = value_of(values, running[sensor], "control.port")
     # The own-ship's driver and the simulation must not both publish the own-ship.
     derived["publish_ownship"] = "ownship" not in running
     derived = {k: v for k, v in derived.items() if k in declared and k not in given}
     return {SIMULATION: derived} if derived else {}
 
 
-def _value(values: Mapping[str, Mapping[str, Any]], node: NodeSpec, name: str) -> Any:
+def value_of(values: Mapping[str, Mapping[str, Any]], node: NodeSpec, name: str) -> Any:
+    """Return a parameter as the settings in force have it, else its default."""
     given = values.get(node.name, {})
     if name in given:
         return given[name]
@@ -238,7 +240,7 @@ def source_address(
     For udp that is where to send, for tcp where to listen. A driver that listens on all addresses
     is reached on the loopback.
     """
-    url = _value(values, driver, SOURCE)
+    url = value_of(values, driver, SOURCE)
     match = re.fullmatch(rf"(?:{schemes})://(\[[^\]]*\]|[^:/?]+):(\d+).*", str(url))
     if match is None:
         return "", 0

@@ -347,7 +347,7 @@ class Up:
                 say(f"  {held.spec.name:<14}{state:<10}{pid:>8}  {said}")
         say()
         for node in self.layout.nodes:
-            source = (watch.health(node).values or {}).get("source")
+            source = self.layout.source_of(node)
             if source:
                 say(f"  listens  {node.name} on {source}")
         say(
