@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from rcl_interfaces.msg import (
     ParameterType,
     SetParametersResult,
 )
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import Executor, ExternalShutdownException
@@ -117,7 +119,7 @@ class _Declared:
         for p in parameters:
             descriptor = _descriptor(p)
             try:
-                got = node.declare_parameter(p.name, p.default, descriptor).value
+                got = self._declare_typed(p, p.default, descriptor)
             except (InvalidParameterTypeException, InvalidParameterValueException):
                 got = self._declare_override(p, descriptor)
             reason = p.check(got)
@@ -139,9 +141,28 @@ class _Declared:
         reason = p.check(value)
         if reason:
             raise ParameterError(f"{self._node.get_name()}: {reason}")
-        return self._node.declare_parameter(
-            p.name, p.coerce(value), descriptor, ignore_override=True
-        ).value
+        return self._declare_typed(p, p.coerce(value), descriptor, ignore_override=True)
+
+    def _declare_typed(
+        self,
+        p: Parameter,
+        value: Value,
+        descriptor: ParameterDescriptor,
+        ignore_override: bool = False,
+    ) -> object:
+        if value != []:
+            return self._node.declare_parameter(
+                p.name, value, descriptor, ignore_override=ignore_override
+            ).value
+        # rclpy takes an empty list for one of bytes, and would refuse every text later on.
+        kind = RosParameter.Type(descriptor.type)
+        declared = self._node.declare_parameter(
+            p.name, kind, descriptor, ignore_override=ignore_override
+        )
+        if declared.type_ != RosParameter.Type.NOT_SET:
+            return declared.value
+        self._node.set_parameters([RosParameter(p.name, kind, [])])
+        return []
 
     def _check(self, changes: list[RosParameter]) -> SetParametersResult:
         proposed = dict(self.values)
@@ -269,13 +290,28 @@ class ManagedNode(_Parametered, LifecycleNode):
             if isinstance(error, (NotReady, ParameterError)):
                 self.get_logger().warning(f"cannot become {to}: {self._fault}")
             else:
-                self.get_logger().error(f"cannot become {to}: {error!r}", exc_info=True)
+                self.get_logger().error(f"cannot become {to}: {traceback.format_exc()}")
             if undo is not None:
                 self._try(undo)
             return TransitionCallbackReturn.FAILURE
         self._fault = ""
         self._state = to
         return TransitionCallbackReturn.SUCCESS
+
+    def _LifecycleNodeMixin__change_state(  # noqa: N802 - rclpy's name
+        self, transition_id: int
+    ) -> TransitionCallbackReturn:
+        """Refuse a transition that the state does not allow.
+
+        rclpy lets the error out of the service's callback, so that one wrong request to
+        change_state would end the process with every node in it.
+        """
+        state = self._state_machine.current_state[1]
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
+        except RCLError:
+            self.get_logger().warning(f"transition {transition_id} is not possible when {state}")
+            return TransitionCallbackReturn.FAILURE
 
     def _try(self, release: Callable[[], None]) -> None:
         # Releasing must go on whatever one part of it does, else a socket outlives its node.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections import Counter
 from typing import Any
 
@@ -187,7 +188,7 @@ class Fusion(ManagedNode):
         except Exception as error:
             # A fault of ours must cost the tracks, not the node. Its state may be half changed.
             self._tracker_fault = (repr(error), now)
-            self.get_logger().error(f"fault in the tracker: {error!r}", exc_info=True)
+            self.get_logger().error(f"fault in the tracker: {traceback.format_exc()}")
             self._begin()
         published = self.now()
         for message in batch:
