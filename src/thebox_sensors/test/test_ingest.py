@@ -278,11 +278,11 @@ def test_a_hundred_starts_and_stops_at_any_moment_leak_nothing(sink: Sink) -> No
         ingest.stop()  # twice is allowed
 
     once()
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, descriptors = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(100):
         once()
     assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
 def test_kernel_drops_are_kept_over_connections(sink: Sink) -> None:

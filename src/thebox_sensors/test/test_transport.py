@@ -305,14 +305,14 @@ def test_no_descriptor_is_leaked(tmp_path: Path) -> None:
         for url in urls:
             with opened(url):
                 pass
-        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for url in urls * 20:
             with opened(url):
                 pass
         for url in ("udp://192.0.2.1:1", "file:///nowhere", "serial:///nowhere"):
             with pytest.raises(TransportError), opened(url):
                 pass
-        assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 # TCP -------------------------------------------------------------------------------------------
