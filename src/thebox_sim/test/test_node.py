@@ -1,0 +1,183 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``sim`` as an operator runs it: a process of its own, on a live graph."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("thebox_interfaces.msg")
+pytest.importorskip("thebox_core.qos")
+
+import rclpy
+from nav_msgs.msg import Odometry
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image, NavSatFix
+
+from thebox_core.qos import PICTURES, STATE
+from thebox_interfaces.msg import Track, TruthArray
+from thebox_interfaces.srv import SetFault
+
+pytestmark = pytest.mark.graph
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PATIENCE = 30.0
+
+
+def free_port(kind=socket.SOCK_DGRAM):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Sim:
+    """The node in a process of its own, and an observer of it."""
+
+    def __init__(self, domain, folder, parameters):
+        self.log = (folder / "sim.log").open("w")
+        arguments = [sys.executable, "-m", "thebox_sim.node", "--ros-args", "-r", "__ns:=/thebox"]
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}:={value}"]
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+        environment["PYTHONPATH"] = os.pathsep.join([str(PACKAGE), *sys.path])
+        self.process = subprocess.Popen(
+            arguments, env=environment, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL
+        )
+        self.context = rclpy.Context()
+        rclpy.init(args=[], context=self.context, domain_id=domain)
+        self.node = rclpy.create_node("observer", namespace="thebox", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard = {}
+
+    def listen(self, kind, topic, qos=STATE):
+        self.heard[topic] = []
+        self.node.create_subscription(kind, topic, self.heard[topic].append, qos)
+
+    def until(self, condition, what):
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            said = Path(self.log.name).read_text()
+            assert self.process.poll() is None, f"the node ended: {said}"
+            assert time.monotonic() < end, f"{what} did not happen: {said}"
+            self.executor.spin_once(timeout_sec=0.1)
+
+    def fault(self, sensor, kind):
+        client = self.node.create_client(SetFault, "sim/set_fault")
+        self.until(client.service_is_ready, "the fault service")
+        future = client.call_async(SetFault.Request(sensor=sensor, fault=kind, value=math.nan))
+        self.until(future.done, "the answer")
+        return future.result()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.log.close()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+def quiet_ports():
+    """Addresses that nothing else on the machine uses."""
+    names = ("droneshield", "silvus", "mara", "dspnor", "ownship")
+    ports = {f"{name}.port": free_port() for name in names}
+    ports["trakka.port"] = free_port(socket.SOCK_STREAM)
+    ports["dspnor.control_port"] = free_port(socket.SOCK_STREAM)
+    ports["dspnor.beacon_port"] = free_port()
+    return ports
+
+
+def test_the_node_plays_publishes_fails_on_command_and_stops(domain, tmp_path):
+    truth_file = tmp_path / "truth.jsonl"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as driver:
+        driver.bind(("127.0.0.1", 0))
+        driver.settimeout(PATIENCE)
+        sim = Sim(
+            domain,
+            tmp_path,
+            {
+                **quiet_ports(),
+                "scenario": "moving_vessel",
+                "seed": 3,
+                "rate": 2.0,
+                "truth_file": str(truth_file),
+                "video.topic": "sim/picture",
+                "video.width": 160,
+                "video.height": 90,
+                "droneshield.port": driver.getsockname()[1],
+            },
+        )
+        try:
+            sim.listen(TruthArray, "sim/truth")
+            sim.listen(Odometry, "ownship/odometry")
+            sim.listen(NavSatFix, "ownship/fix")
+            sim.listen(Image, "sim/picture", PICTURES)
+            sim.until(lambda: all(len(h) > 3 for h in sim.heard.values()), "topics")
+            check_messages(sim)
+            assert b"APIVersion" in driver.recv(65536)
+            assert sim.fault("droneshield", "silent").success
+            refused = sim.fault("sonar", "silent")
+            assert not refused.success
+            assert "droneshield" in refused.message
+            sim.process.send_signal(signal.SIGINT)
+            assert sim.process.wait(PATIENCE) == 0
+        finally:
+            sim.close()
+    lines = [json.loads(line) for line in truth_file.read_text().splitlines()]
+    assert lines
+    assert {"shadow", "dinghy"} <= {o[0] for o in lines[0]["objects"]}
+
+
+def check_messages(sim):
+    truth = sim.heard["sim/truth"][-1]
+    assert truth.header.frame_id == "map"
+    shadow = next(o for o in truth.objects if o.id == "shadow")
+    assert shadow.object_class == Track.CLASS_DRONE
+    assert len(shadow.emitter_ids) == 2
+    assert math.hypot(shadow.velocity.x, shadow.velocity.y) <= 20.0
+    odometry = sim.heard["ownship/odometry"][-1]
+    assert (odometry.header.frame_id, odometry.child_frame_id) == ("map", "base_link")
+    q = odometry.pose.pose.orientation
+    yaw = 2.0 * math.atan2(q.z, q.w)
+    # It heads for (400, 500): 51 degrees from east, give or take its yaw in the swell.
+    assert math.degrees(yaw) == pytest.approx(math.degrees(math.atan2(500, 400)), abs=4.0)
+    assert odometry.twist.twist.linear.x == pytest.approx(7.0, abs=0.5)
+    fix = sim.heard["ownship/fix"][-1]
+    assert fix.latitude == pytest.approx(57.7089, abs=0.02)
+    assert fix.longitude == pytest.approx(11.9746, abs=0.02)
+    picture = sim.heard["sim/picture"][-1]
+    assert (picture.width, picture.height, picture.encoding) == (160, 90, "bgr8")
+    assert len(picture.data) == 160 * 90 * 3
+
+
+def test_a_wrong_scenario_ends_with_a_reason(domain, tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "thebox_sim.node", "--ros-args", "-p", "scenario:=nowhere"],
+            env={
+                **os.environ,
+                "ROS_DOMAIN_ID": str(domain),
+                "PYTHONPATH": os.pathsep.join([str(PACKAGE), *sys.path]),
+            },
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 2
+    assert "there are: crossing" in log.read_text()
