@@ -186,6 +186,8 @@ class Fusion(ManagedNode):
             self.tracker.advance(max(self._newest, silent))
             self._publish(now)
         except Exception as error:
+            if not self.context.ok():
+                return  # shut down in the middle of a cycle: there is nowhere to publish to
             # A fault of ours must cost the tracks, not the node. Its state may be half changed.
             self._tracker_fault = (repr(error), now)
             self.get_logger().error(f"fault in the tracker: {traceback.format_exc()}")
