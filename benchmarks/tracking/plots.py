@@ -80,7 +80,7 @@ def sky_picture(out: Path) -> None:
     for index, path in enumerate(paths.values()):
         x, y = np.array(path).T
         axes[1].plot(x, y, color="#bbbbbb", linewidth=5, label="truth" if index == 0 else None)
-    for index, trail in enumerate(trails.values()):
+    for trail in trails.values():
         x, y = np.array(trail).T
         axes[1].plot(x, y, linewidth=1.6)
         axes[1].plot(x[-1], y[-1], "o", markersize=4, color="black")

@@ -63,9 +63,8 @@ SAME_PLACE = 12.0
 LedgerRow = tuple[LedgerEntry, ...]
 
 
-def _entry(
-    tracker: Tracker, time: float, sensor_index: int, kind: int, delta: float, after: float
-) -> LedgerEntry:
+def _entry(tracker: Tracker, values: tuple[float, int, int, float, float]) -> LedgerEntry:
+    time, sensor_index, kind, delta, after = values
     sensor = tracker.sensor_names[sensor_index] if sensor_index >= 0 else ""
     what = _TEXT[kind].replace("{sensor}", sensor)
     text = f"{what} ({delta:+.2f}, existence {1.0 / (1.0 + math.exp(-after)):.2f})"
@@ -89,7 +88,7 @@ def _newest(tracker: Tracker, bank: TrackBank, rows: IntArray, most: int) -> lis
     )
     return [
         tuple(
-            _entry(tracker, *values)
+            _entry(tracker, values)
             for values in list(zip(t, sensor, kind, delta, after, strict=True))[len(t) - count :]
         )
         for t, sensor, kind, delta, after, count in columns
