@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -300,6 +301,7 @@ def test_who_deactivates_by_hand_ends_the_tries(live: Any) -> None:
 
 
 def _held(node: Any) -> tuple[int, ...]:
+    gc.collect()  # what earlier tests left to it must not be counted, nor free descriptors later
     return (
         len(list(Path("/proc/self/fd").iterdir())),
         threading.active_count(),
@@ -326,7 +328,9 @@ def test_a_hundred_times_round_the_circle_leaks_nothing(live: Any) -> None:
     before = _held(node)
     for _ in range(100):
         live.in_executor(circle)
-    assert _held(node) == before
+    after = _held(node)
+    assert after[0] <= before[0]  # descriptors: the middleware may still let go of some
+    assert after[1:] == before[1:]
 
 
 def test_closing_releases_everything_from_any_state(live: Any) -> None:
