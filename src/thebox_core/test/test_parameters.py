@@ -175,3 +175,11 @@ def test_overrides_are_written_in_the_declared_type() -> None:
 def test_check_never_raises(value: object) -> None:
     for parameter in (RATE, COUNT, MODE, LEVELS, NAMES, FLAG):
         assert isinstance(parameter.check(value), str)
+
+
+def test_a_word_that_yaml_reads_as_a_switch() -> None:
+    reference = Parameter("bearing_reference", "true", "From where.", choices=("true", "bow"))
+    assert reference.coerce(True) == "true"
+    assert "not one of true, bow" in reference.check("north")
+    assert reference.check(False)
+    assert Parameter("name", "x", "Any text.").check(True)

@@ -11,6 +11,7 @@ shown in the diagnostics; with ``autostart`` the node tries again with back-off.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -435,6 +436,8 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
         )
         status = 2
     finally:
+        # A second Ctrl-C must not cut the release short: sockets and a moving gimbal depend on it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for node in nodes:
             node.close()
             executor.remove_node(node)

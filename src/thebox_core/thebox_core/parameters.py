@@ -105,7 +105,15 @@ class Parameter:
             return ""
         return self._check_scalar(value)
 
+    def _meant(self, value: object) -> object:
+        # YAML reads an unquoted true as a switch, where one of the choices is the word.
+        if self.scalar_type is str and isinstance(value, bool):
+            word = str(value).lower()
+            return word if word in self.choices else value
+        return value
+
     def _check_scalar(self, value: object) -> str:
+        value = self._meant(value)
         expected = self.scalar_type
         if type(value) is not expected and not (expected is float and type(value) is int):
             return f"{self.name}: expected {self.type_name}, got {type(value).__name__} {value!r}"
@@ -140,8 +148,8 @@ class Parameter:
             raise ParameterError(reason)
         if self.is_list:
             assert isinstance(value, Iterable)  # noqa: S101 - narrows the type for mypy
-            return [self.scalar_type(element) for element in value]
-        return self.scalar_type(value)  # type: ignore[no-any-return]
+            return [self.scalar_type(self._meant(element)) for element in value]
+        return self.scalar_type(self._meant(value))  # type: ignore[no-any-return]
 
 
 def check_unique(parameters: Sequence[Parameter]) -> None:
