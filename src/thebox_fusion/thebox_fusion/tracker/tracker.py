@@ -43,6 +43,8 @@ from .view import LedgerEntry, TrackView
 BEARING_COMPONENTS = 10
 EARLY_LOOKS = 1.5
 OWN_SURPRISE = 3.0
+SAME_KEY = 2.0
+ESTABLISHED = 4.0
 _NAMESPACE = uuid.UUID("6f1d9a52-2f0c-5c1e-9f6b-7a4f3a5d1e10")
 
 
@@ -402,7 +404,9 @@ class Tracker:
         hit = detected > 0.5
         bank.note(rows, h.when, sensor, np.where(hit, HIT, MISS), delta)
         sure = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
-        learned.learn_detection(slant[sure], detected[sure], np.ones(int(sure.sum())))
+        # False tracks are short: their misses would teach that the sensor sees little.
+        old = sure & (bank.sensor_hits[rows, sensor] > ESTABLISHED)
+        learned.learn_detection(slant[old], detected[old], np.ones(int(old.sum())))
         clear = hit & sure & (detected > 0.9) & np.isfinite(bank.sensor_last[rows, sensor])
         learned.learn_revisit((h.when - bank.sensor_last[rows, sensor])[clear])
         bank.last_look[rows, sensor] = h.when
@@ -439,7 +443,10 @@ class Tracker:
     def _identity_bonus(
         self, bank: TrackBank, batch: DetectionBatch, rows: IntArray, detection: IntArray
     ) -> FloatArray:
-        """Return (P,) log likelihood ratios of identity: 3 for the same key, -3 for another."""
+        """Return (P,) log likelihood ratios of identity: for the same key, against another's.
+
+        They are moderate: radars number their false tracks, too, and swap numbers.
+        """
         key = batch.key[detection]
         attached = (
             np.where(key >= 0, self.state.keys.track[np.maximum(key, 0)], -1)
@@ -448,7 +455,7 @@ class Tracker:
         )
         known = np.isin(attached, bank.number) & (attached >= 0)
         same = attached == bank.number[rows]
-        return np.where(known, np.where(same, 3.0, -3.0), 0.0)
+        return np.where(known, np.where(same, SAME_KEY, -SAME_KEY), 0.0)
 
     def _cues(self, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray) -> None:
         """Keep running means of what tells range (power, size, level) and sum up labels."""
@@ -539,6 +546,10 @@ class Tracker:
         self.state.keys.time[batch.key[detection[keyed]]] = batch.time[detection[keyed]]
         if len(new):
             with_key = np.flatnonzero(batch.key[new] >= 0)
+            if len(with_key):
+                # A plot that its track's gate refused does not take the number from that track.
+                owner = self.state.keys.track[batch.key[new[with_key]]]
+                with_key = with_key[(owner < 0) | ~np.isin(owner, bank.number)]
             self.state.keys.track[batch.key[new[with_key]]] = bank.number[begun[with_key]]
 
     def _hear(self, batch: DetectionBatch, elapsed: float) -> None:
@@ -970,8 +981,9 @@ class Tracker:
             after = prior * survives / (1.0 - prior + prior * survives)
             never = bank.sensor_hits[rows, sensor] < 0.5
             bank.visible[rows, sensor] = np.where(never, visible * silent / survives, visible)
-            sure = (bank.state[rows] != TENTATIVE) & (prior > 0.9) & ~never
-            learned.learn_detection(seen.slant[rows][sure], np.zeros(int(sure.sum())), looks[sure])
+            old = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
+            old &= bank.sensor_hits[rows, sensor] > ESTABLISHED
+            learned.learn_detection(seen.slant[rows][old], np.zeros(int(old.sum())), looks[old])
             delta = shift(bank, rows, logit(after), p.log_odds_limit)
             bank.last_look[rows, sensor] += looks * learned.revisit
             bank.hit_rate[rows] *= 0.85**looks
