@@ -105,10 +105,18 @@ class LiveGraph:
     ) -> None:
         self.domain = domain
         # Every port a free one, so that a test disturbs no box that runs on this machine.
+        running = set(DRIVERS)
+        if "--sensors" in arguments:
+            running = set(arguments[arguments.index("--sensors") + 1].split(","))
+        elif "--replay" in arguments:
+            running = {"droneshield"}
         settings = [
-            f"{driver}.source={scheme}://127.0.0.1:{ports()}" for driver, scheme in DRIVERS.items()
+            f"{driver}.source={scheme}://127.0.0.1:{ports()}"
+            for driver, scheme in DRIVERS.items()
+            if driver in running
         ]
-        settings.append(f"dspnor.control.port={ports()}")
+        if "dspnor" in running:
+            settings.append(f"dspnor.control.port={ports()}")
         self.run_dir = run_dir
         self.environment = {
             **os.environ,

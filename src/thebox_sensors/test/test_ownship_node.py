@@ -158,7 +158,8 @@ def test_sentences_become_fix_datum_odometry_and_transform(live: Any, udp: Any) 
     assert message.twist.twist.linear.x == pytest.approx(speed * 0.5)
     assert message.twist.twist.linear.y == pytest.approx(-speed * math.sqrt(0.75))
     assert math.sqrt(message.pose.covariance[0]) == pytest.approx(3 * 0.8 / math.sqrt(2), rel=0.05)
-    assert math.sqrt(message.pose.covariance[35]) == pytest.approx(0.0087, rel=0.05)
+    # It grows with the age of the heading, which on a busy machine is a part of a second.
+    assert 0.00869 <= math.sqrt(message.pose.covariance[35]) <= math.hypot(0.0087, 0.02)
     assert math.isnan(message.pose.covariance[21])
     live.wait(lambda: transforms, "a transform")
     transform = transforms[-1].transforms[0]
