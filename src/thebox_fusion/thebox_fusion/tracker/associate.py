@@ -32,7 +32,7 @@ def marginals(
     if len(track) == 0:
         return np.zeros(0)
     tracks = int(track.max()) + 1
-    nu = np.ones(len(track))
+    nu: FloatArray = np.ones(len(track))
     for _ in range(iterations):
         weighted = ratio * nu
         total = np.bincount(track, weights=weighted, minlength=tracks)

@@ -13,6 +13,7 @@ from .detection import Detection, DetectionBatch
 from .measure import polar
 from .parameters import SensorModel
 from .sensors import SensorState
+from .types import FloatArray
 
 
 def frames_of(
@@ -56,9 +57,10 @@ def _simultaneous(frame: Sequence[Detection]) -> bool:
 def fill_unknown(batch: DetectionBatch, model: SensorModel) -> DetectionBatch:
     """Give every measured quantity a standard deviation, and every position a bearing."""
 
-    def sigma(given: np.ndarray, default: float, floor: float) -> np.ndarray:
+    def sigma(given: FloatArray, default: float, floor: float) -> FloatArray:
         usable = np.isfinite(given) & (given > 0.0)
-        return np.maximum(np.where(usable, given, default), floor)
+        believed: FloatArray = np.maximum(np.where(usable, given, default), floor)
+        return believed
 
     batch.bearing_sigma = sigma(batch.bearing_sigma, model.bearing_sigma, model.bearing_sigma_floor)
     batch.elevation_sigma = sigma(batch.elevation_sigma, model.elevation_sigma, 1e-4)

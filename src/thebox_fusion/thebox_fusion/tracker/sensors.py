@@ -85,7 +85,7 @@ class SensorState:
             slant = np.where(placed & ~ranged, offset, slant)
         width = model.max_range / BINS
         in_bin = np.maximum(self.clutter, 1e-3)[self.bin_of(slant)]
-        log_density = np.where(
+        log_density: FloatArray = np.where(
             ranged | placed,
             np.log(in_bin / width) - math.log(max(model.sector_width, 1e-3)),
             math.log(max(self.bearing_clutter, 1e-3)) - math.log(max(model.sector_width, 1e-3)),

@@ -566,7 +566,7 @@ class Tracker:
         if not len(batch):
             return
         state = self.state
-        free = np.ones(len(batch))
+        free: FloatArray = np.ones(len(batch))
         if len(state.kinematic):
             own = batch.own_position.mean(axis=0)
             seen = aspect(
@@ -585,7 +585,7 @@ class Tracker:
         """Give bearings that no kinematic track explains to bearing-only tracks, old or new."""
         learned = self.state.sensors[batch.sensor]
         left = np.flatnonzero(free > 0.6)
-        false = np.zeros(0)
+        false: FloatArray = np.zeros(0)
         if len(left):
             bank = self.state.bearings
             rest = batch.take(left)
@@ -646,7 +646,7 @@ class Tracker:
 
     def _rows_of(self, bank: TrackBank, serial: IntArray) -> IntArray:
         """Return the bank rows of serial numbers, -1 where there is none."""
-        result = np.full(len(serial), -1, dtype=np.int64)
+        result: IntArray = np.full(len(serial), -1, dtype=np.int64)
         if len(bank) and len(serial):
             order = np.argsort(bank.number, kind="stable")
             place = np.searchsorted(bank.number[order], serial)

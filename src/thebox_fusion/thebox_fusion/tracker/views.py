@@ -222,7 +222,7 @@ def picture_of(tracker: Tracker, when: float) -> Picture:
         wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
         bearing, wide = pointed(tracker, bank, bearing, wide, when)
-        placed = np.array([p[1:3] for p in positions], dtype=np.float64).reshape(-1, 2)
+        placed: FloatArray = np.array([p[1:3] for p in positions], dtype=np.float64).reshape(-1, 2)
         # The most certain first, so that a second emitter of one object is the one left out.
         for row in rows[np.argsort(sigma[rows], kind="stable")].tolist():
             track = tracker.id_of(int(bank.number[row]))
