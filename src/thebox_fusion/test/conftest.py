@@ -62,6 +62,7 @@ class Live:
         )
         self.executor.add_node(self.observer)
         self.nodes: list[Any] = []
+        self._clients: dict[str, Any] = {}
         self.health: dict[str, Any] = {}
         self.observer.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, 100)
         self._ended = Future()
@@ -116,12 +117,12 @@ class Live:
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
         """Call a service (relative to /thebox)."""
-        client = self.observer.create_client(kind, name)
-        try:
-            self.wait(client.service_is_ready, f"service {name}")
-            return self.result(client.call_async(request), f"an answer of {name}")
-        finally:
-            self.observer.destroy_client(client)
+        # Kept: a client made anew for a service that has just lost one is not always matched.
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = self.observer.create_client(kind, name)
+        self.wait(client.service_is_ready, f"service {name}")
+        return self.result(client.call_async(request), f"an answer of {name}")
 
     def level(self, name: str) -> int:
         """Level of a health subject such as ``trakka: input``; -1 before it was heard."""
