@@ -1078,6 +1078,36 @@ def _share_of_first_look(
     return np.where(young, np.maximum(prior, share), prior)
 
 
+_LARGEST = 1e7
+"""Metres, radians, m/s: beyond it a number is no measurement, and its square may overflow."""
+
+
+def _beyond_measure(detection: Detection) -> bool:
+    """Whether any number is too large to be meant; NaN, which compares with nothing, is not."""
+    d = detection
+    scalars = (
+        d.bearing,
+        d.bearing_sigma,
+        d.alternative_bearing,
+        d.elevation,
+        d.elevation_sigma,
+        d.range,
+        d.range_sigma,
+        d.range_rate,
+        d.range_rate_sigma,
+        d.velocity_sigma,
+        d.rssi,
+        d.apparent_size,
+        d.sound_level,
+    )
+    if any(abs(number) > _LARGEST for number in scalars):
+        return True
+    vectors = (d.position, d.velocity, d.own_position, d.own_velocity)
+    return any(bool((np.abs(vector) > _LARGEST).any()) for vector in vectors) or bool(
+        (np.abs(d.position_covariance) > _LARGEST**2).any()
+    )
+
+
 def _unusable(detection: Detection) -> str:
     if not math.isfinite(detection.time):
         return "no time"
@@ -1085,6 +1115,8 @@ def _unusable(detection: Detection) -> str:
         return "no sensor name"
     if not np.isfinite(detection.own_position).all():
         return "own position unknown"
+    if _beyond_measure(detection):
+        return "a number beyond any measure"
     placed = bool(np.isfinite(detection.position).all())
     if not math.isfinite(detection.bearing) and not placed:
         return "neither bearing nor position"
