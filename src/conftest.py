@@ -1,7 +1,7 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Settings for the package's tests, and nodes on a live graph of their own."""
+"""Settings for the packages' tests, and nodes on a live graph of their own."""
 
 from __future__ import annotations
 
