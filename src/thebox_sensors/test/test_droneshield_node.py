@@ -28,6 +28,7 @@ from thebox_core.health import ERROR, OK, STALE, WARN
 from thebox_core.messages import MODALITIES, seconds, to_time
 from thebox_core.qos import DETECTIONS, LATCHED, STATE
 from thebox_interfaces.msg import Detection, SensorCoverage
+from thebox_sensors import receiver
 from thebox_sensors.droneshield.node import DroneShield
 from thebox_sensors.ingest import Ingest
 
@@ -416,6 +417,48 @@ def test_coverage_is_latched_and_follows_its_parameters(live: Any, unit: Unit) -
     )
     assert change(live, coverage__range_max=777.0).successful
     live.wait(lambda: heard[-1].range_max == 777.0, "the new coverage")
+
+
+def test_sector_from_the_bow_turns_with_the_own_ship(live: Any, unit: Unit) -> None:
+    heard: list[SensorCoverage] = live.listen(SensorCoverage, "coverage/droneshield", LATCHED)
+    node, _ = started(
+        live,
+        unit,
+        bearing_reference="bow",
+        coverage__bearing_start=6.0,
+        coverage__bearing_end=1.0,
+    )
+    live.wait(lambda: node.is_active, "the driver")
+    # Without a heading the sector has no direction, and none is made up.
+    assert heard == []
+    ship = live.observer.create_publisher(Odometry, "ownship/odometry", STATE)
+
+    def sector_at(heading: float) -> bool:
+        ship.publish(odometry(heading, time.time()))
+        return bool(heard) and heard[-1].bearing_start == pytest.approx(
+            (6.0 + heading) % (2.0 * math.pi), abs=1e-6
+        )
+
+    for heading in (1.5, 0.1):
+        live.wait(lambda heading=heading: sector_at(heading), f"the sector at {heading} rad")
+        assert heard[-1].bearing_end == pytest.approx(1.0 + heading, abs=1e-6)
+    # All around is all around, wherever the bow points.
+    assert change(live, coverage__bearing_start=1.0).successful
+    live.wait(lambda: heard[-1].bearing_start == heard[-1].bearing_end, "all around")
+
+
+def test_warning_of_drops_ends_a_while_after_the_last(
+    live: Any, unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "DROPS_WARNED", 3.0)
+    node, _ = started(live, unit, stale_after=3600.0)
+    live.wait(lambda: live.level("droneshield: input") == OK, "a driver in order")
+    node._ingest.dropped = 7
+    live.wait(lambda: live.level("droneshield: input") == WARN, "the warning")
+    assert "7 datagrams dropped" in live.health["droneshield: input"].message
+    live.wait(lambda: live.level("droneshield: input") == OK, "the end of the warning")
+    # The count stays for whoever wants it.
+    assert live.value("droneshield: input", "dropped") == "7"
 
 
 def test_a_second_unit_by_another_name(live: Any, unit: Unit) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -31,6 +32,8 @@ from thebox_core.qos import LATCHED, STATE
 from thebox_sensors.ownship.node import Navigation
 
 pytestmark = pytest.mark.graph
+
+PATIENCE = 30.0
 
 LATITUDE, LONGITUDE = 53.54, 9.98
 HOME = {"position__source": "fixed", "position__latitude": LATITUDE}
@@ -411,3 +414,25 @@ def test_a_hundred_circles_leave_nothing_behind(live: Any, circle_a_hundred_time
 
 def test_a_hundred_circles_of_a_fixed_site(live: Any, circle_a_hundred_times: Any) -> None:
     circle_a_hundred_times(start(live, autostart=False, **HOME))
+
+
+def test_cleaned_up_in_the_middle_of_a_datagram(live: Any, udp: Callable[..., None]) -> None:
+    """An activation that Ctrl-C cuts short leaves the source open: cleanup waits for its worker."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow(Navigation):
+        def taken(self, arrival: float) -> None:
+            reached.set()
+            go_on.wait(PATIENCE)
+            super().taken(arrival)
+
+    node = live.start(Slow, source="udp://127.0.0.1:0")
+    udp(node, gga(time.time(), LATITUDE, LONGITUDE))
+    live.wait(reached.is_set, "the worker to hold the datagram")
+    ingest = node._ingest
+    cleaned = live.executor.create_task(node.cleanup)
+    live.wait(lambda: ingest._stopping, "cleanup to end the worker first")
+    go_on.set()
+    live.result(cleaned, "the cleanup")
+    assert node.rejected.total() == 0
+    assert node._ingest is None

@@ -19,12 +19,16 @@ from thebox_core.ownship_listener import OwnShip
 from thebox_core.parameters import Parameter
 from thebox_core.qos import DETECTIONS, LATCHED
 from thebox_interfaces.msg import Detection, SensorCoverage
-from thebox_sensors.protocol_base import Reject, to_true_bearing
+from thebox_sensors.protocol_base import Reject, to_true_bearing, wrap_bearing
 from thebox_sensors.receiver import Receiver, SensorParser, receiver_parameters
 
 __all__ = ["SensorDriver", "SensorParser", "sensor_parameters"]
 
 _TWO_PI = 2.0 * math.pi
+#: A sector that turns with the bow is published anew when that has turned by this, radians.
+_COVERAGE_TURN = math.radians(1.0)
+#: How often that is looked at, seconds.
+_COVERAGE_PERIOD = 1.0
 
 
 def sensor_parameters(
@@ -175,8 +179,17 @@ class SensorDriver(Receiver):
 
     def activate(self) -> None:
         """Say what is watched, and open the source."""
+        self._coverage_heading = math.nan
         self._publish_coverage()
+        self._coverage_timer = self.create_timer(_COVERAGE_PERIOD, self._follow_heading)
         super().activate()
+
+    def deactivate(self) -> None:
+        """Close the source."""
+        super().deactivate()
+        timer = self.__dict__.pop("_coverage_timer", None)
+        if timer is not None:
+            self.destroy_timer(timer)
 
     def cleanup(self) -> None:
         """Release publishers and subscriptions."""
@@ -193,17 +206,42 @@ class SensorDriver(Receiver):
     def parameters_changed(self, names: set[str]) -> None:
         """Publish the coverage anew where it changed; the base sees to the source."""
         super().parameters_changed(names)
-        if self.is_active and any(name.startswith("coverage.") for name in names):
+        if self.is_active and any(
+            name.startswith("coverage.") or name == "bearing_reference" for name in names
+        ):
+            self._publish_coverage()
+
+    def sector_heading(self) -> float:
+        """Return where the bow points that the watched sector turns with; NaN: not known."""
+        return self._own_ship.history.at(self.now()).heading
+
+    @property
+    def _sector_turns(self) -> bool:
+        whole = self.values["coverage.bearing_start"] == self.values["coverage.bearing_end"]
+        return self.values["bearing_reference"] == "bow" and not whole
+
+    def _follow_heading(self) -> None:
+        """Publish the sector anew where the own-ship has turned since."""
+        if not self._sector_turns:
+            return
+        turned = abs(math.remainder(self.sector_heading() - self._coverage_heading, _TWO_PI))
+        known = math.isfinite(self.sector_heading())
+        if known and not turned < _COVERAGE_TURN:  # also where none was known before
             self._publish_coverage()
 
     def _publish_coverage(self) -> None:
+        """Publish what is watched, from true north; a sector of unknown direction is not told."""
+        heading = self.sector_heading() if self._sector_turns else 0.0
+        if math.isnan(heading):
+            return
+        self._coverage_heading = heading
         message = SensorCoverage()
         message.header.stamp = self.get_clock().now().to_msg()
         message.header.frame_id = self._frame_id
         message.sensor = self.sensor
         message.modality = self.MODALITY
-        message.bearing_start = self.values["coverage.bearing_start"]
-        message.bearing_end = self.values["coverage.bearing_end"]
+        message.bearing_start = wrap_bearing(self.values["coverage.bearing_start"] + heading)
+        message.bearing_end = wrap_bearing(self.values["coverage.bearing_end"] + heading)
         message.elevation_min, message.elevation_max = -math.pi / 2, math.pi / 2
         message.range_max = self.values["coverage.range_max"]
         message.revisit_period = self.values["coverage.revisit_period"]

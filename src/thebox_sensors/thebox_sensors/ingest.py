@@ -83,7 +83,8 @@ class Ingest:
         if transport is not None:
             transport.wake()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # a start that was cut short leaves some not begun
+                thread.join()
         self._threads = []
         self._queue.clear()
 

@@ -30,7 +30,25 @@ from thebox_sensors.transport import (
     parse_url,
 )
 
-__all__ = ["Receiver", "SensorParser", "receiver_parameters"]
+__all__ = ["DROPS_WARNED", "Receiver", "SensorParser", "receiver_parameters"]
+
+
+#: A warning of dropped datagrams stands for this long after the last of them, seconds.
+DROPS_WARNED = 60.0
+
+
+class _RecentDrops:
+    """Whether a count of drops has grown of late: an old burst is history, not a fault."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._grew = -math.inf
+
+    def recent(self, count: int, now: float) -> bool:
+        """Take the count as it is now; say whether it grew within DROPS_WARNED."""
+        if count != self._count:
+            self._count, self._grew = count, now
+        return now - self._grew < DROPS_WARNED
 
 
 class SensorParser(Protocol):
@@ -119,6 +137,8 @@ class Receiver(ManagedNode):
         self._is_stream = False
         self._framer = LineFramer(self.STREAM_LINE_LIMIT)
         self._active_since = math.nan
+        self._drops = _RecentDrops()
+        self._kernel_drops = _RecentDrops()
         super().__init__(name, **options)
         # Not `name`: two units of one kind are told apart by renaming (__node:=).
         self.sensor = self.get_name()
@@ -234,6 +254,8 @@ class Receiver(ManagedNode):
             self.values["queue_size"],
         )
         self._ingest = ingest
+        self._drops = _RecentDrops()
+        self._kernel_drops = _RecentDrops()
         ingest.start(self.sensor)
 
     def deactivate(self) -> None:
@@ -242,8 +264,13 @@ class Receiver(ManagedNode):
             self._ingest.stop()
 
     def cleanup(self) -> None:
-        """Let go of the input."""
-        self._ingest = None
+        """Let go of the input, before a subclass releases what its records go to.
+
+        An activation that was cut short (Ctrl-C in the middle of it) has left the source open.
+        """
+        if self._ingest is not None:
+            self._ingest.stop()
+            self._ingest = None
 
     def parameters_changed(self, names: set[str]) -> None:
         """Open the source anew where it changed; the rest is read when it is used."""
@@ -357,9 +384,10 @@ class Receiver(ManagedNode):
         report.put("reconnects", ingest.reconnects)
         if ingest.fault:
             report.find(ERROR, ingest.fault)
-        if ingest.dropped:
+        now = self.now()
+        if self._drops.recent(ingest.dropped, now):
             report.find(WARN, f"{ingest.dropped} datagrams dropped, the queue was full")
-        if ingest.kernel_drops:
+        if self._kernel_drops.recent(ingest.kernel_drops, now):
             report.find(
                 WARN, f"{ingest.kernel_drops} datagrams dropped by the kernel: see ./thebox doctor"
             )

@@ -215,6 +215,15 @@ class Silvus(SensorDriver):
             self._radios.move_to_end(name)
         return radio
 
+    def sector_heading(self) -> float:
+        """Return the heading of the one radio there is while it is fresh, else the own-ship's."""
+        radios = [radio for radio in self._radios.copy().values() if radio.pose is not None]
+        if self.values["heading_source"] != "ownship" and len(radios) == 1:
+            pose, age = radios[0].pose, self.now() - radios[0].pose_time
+            if pose is not None and age <= self.values["heading_max_age"]:
+                return pose.heading
+        return math.nan if self.values["heading_source"] == "radio" else super().sector_heading()
+
     def cleanup(self) -> None:
         """Forget the radios."""
         super().cleanup()
