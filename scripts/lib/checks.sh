@@ -100,6 +100,14 @@ check_pytest() {
     return "$code"
 }
 
+# The lines of pytest's summary that begin with a word, under a heading.
+tell_of_tests() { # tell_of_tests HEADING WORD
+    local log=$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log
+    grep -q "^$2 " "$log" || return 0
+    printf '%s\n' "$1"
+    sed -nE "s/^$2 /   /p" "$log"
+}
+
 command_test() {
     local check code failed=0 results=() SKIP_REASON started
     local wanted=,${THEBOX_CHECKS:-$ALL_CHECKS},
@@ -136,10 +144,9 @@ command_test() {
     done
     printf '\n== checks on %s, Python %s\n' "$ROS_TITLE" "$("$VENV/bin/python" -V | cut -d' ' -f2)"
     printf '%s\n' "${results[@]}"
-    if [[ $wanted == *,pytest,* ]] && grep -q '^SKIPPED' "$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log"
-    then
-        printf 'tests skipped, and why:\n'
-        sed -nE 's/^SKIPPED/  /p' "$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log"
+    if [[ $wanted == *,pytest,* ]]; then
+        tell_of_tests 'tests skipped, and why:' SKIPPED
+        tell_of_tests 'tests that failed once and passed at their second try:' RERUN
     fi
     exit "$failed"
 }
