@@ -167,6 +167,17 @@ NODES: tuple[NodeSpec, ...] = (
         stage_output="tracks/fused",
     ),
     NodeSpec(
+        name="range",
+        package="thebox_fusion",
+        executable="range",
+        node_class="thebox_fusion.range_node:RangeNode",
+        group="processing",
+        purpose="range of tracks that no sensor ranges",
+        stage=2,
+        stage_input="tracks/fused",
+        stage_output="tracks/ranged",
+    ),
+    NodeSpec(
         name="markers",
         package="thebox_bringup",
         executable="markers",

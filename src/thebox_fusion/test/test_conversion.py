@@ -17,6 +17,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from thebox_core.messages import MODALITIES, from_uuid, new_detection, seconds, to_time
 from thebox_fusion import conversion
 from thebox_fusion.conversion import to_evidence, to_plot, to_track_message
+from thebox_fusion.ranging import Cue
 from thebox_fusion.tracker import Tracker
 from thebox_fusion.tracker.detection import MODALITIES as TRACKER_MODALITIES
 from thebox_fusion.tracker.ranging import RANGE_METHODS
@@ -34,7 +35,8 @@ NUMBERS = (
 
 def test_names_agree_on_both_sides() -> None:
     assert set(MODALITIES.values()) <= set(TRACKER_MODALITIES)
-    assert set(conversion._RANGE_METHODS) == set(RANGE_METHODS)
+    named = set(RANGE_METHODS) | {cue.value for cue in Cue}
+    assert set(conversion._RANGE_METHODS) == named
 
 
 def test_what_is_not_known_stays_unknown() -> None:

@@ -10,11 +10,20 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from thebox_core.messages import MODALITIES, new_track, to_time, to_uuid
+from thebox_core.messages import MODALITIES, new_track, seconds, to_time, to_uuid
 from thebox_fusion import tracker
+from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
 from thebox_interfaces.msg import Detection, Evidence, Track
 
-__all__ = ["OBJECT_CLASSES", "to_evidence", "to_plot", "to_track_message"]
+__all__ = [
+    "OBJECT_CLASSES",
+    "set_range",
+    "to_evidence",
+    "to_plot",
+    "to_readings",
+    "to_sighting",
+    "to_track_message",
+]
 
 #: Words of classifiers and sensors that name a class of object.
 OBJECT_CLASSES = {
@@ -40,9 +49,9 @@ _RANGE_METHODS = {
     "none": Track.RANGE_UNKNOWN,
     "measured": Track.RANGE_MEASURED,
     "own-ship manoeuvre": Track.RANGE_TRIANGULATED,
-    "received power": Track.RANGE_RSSI,
-    "apparent size": Track.RANGE_APPARENT_SIZE,
-    "sound level": Track.RANGE_ACOUSTIC,
+    Cue.POWER.value: Track.RANGE_RSSI,
+    Cue.SIZE.value: Track.RANGE_APPARENT_SIZE,
+    Cue.SOUND.value: Track.RANGE_ACOUSTIC,
 }
 
 _EVIDENCE_KINDS = {
@@ -170,3 +179,76 @@ def to_evidence(entry: tracker.LedgerEntry) -> Evidence:
         log_odds=entry.log_odds_after,
         text=entry.text,
     )
+
+
+def to_readings(message: Detection) -> list[Reading]:
+    """Return what of a Detection falls with range."""
+    known = [
+        (Cue.POWER, normalised_power(message.rssi, message.frequency)),
+        (Cue.SOUND, message.sound_level),
+    ]
+    size = _larger(message.angular_width, message.angular_height)
+    if size > 0.0:
+        known.append((Cue.SIZE, math.log(size)))
+    source = message.sensor
+    if message.sensor_track_id:
+        source = f"{message.sensor}:{message.sensor_track_id}"
+    return [
+        Reading(
+            seconds(message.header.stamp), source, cue, value, message.bearing, message.bearing_std
+        )
+        for cue, value in known
+        if math.isfinite(value)
+    ]
+
+
+def to_sighting(track: Track) -> Sighting:
+    """Return a Track message as the ranging takes it."""
+    method = track.range_method
+    return Sighting(
+        id=track.id.uuid.tobytes().hex(),
+        time=seconds(track.header.stamp),
+        bearing=track.bearing,
+        bearing_sigma=track.bearing_std,
+        range=track.range,
+        range_sigma=track.range_std,
+        measured=method == Track.RANGE_MEASURED and track.range_observed,
+        triangulated=method == Track.RANGE_TRIANGULATED and track.range_observed,
+        sources=tuple(track.sensor_track_ids),
+        sensors=tuple(track.sensors),
+    )
+
+
+def set_range(track: Track, estimate: RangeEstimate, own_position: NDArray[np.float64]) -> None:
+    """Give a track a range, and the place and covariance that follow from it.
+
+    The place lies on the track's own bearing, as uncertain along it as the range is.
+
+    Args:
+        track: changed in place.
+        estimate: of a range that readings tell.
+        own_position: (3,) of the own-ship at the track's time, in map.
+    """
+    slant, sigma = estimate.range, estimate.sigma
+    track.range, track.range_std = slant, sigma
+    track.range_observed = estimate.observed
+    methods = [_RANGE_METHODS[name] for name in estimate.methods]
+    track.range_method = methods[0] if len(methods) == 1 else Track.RANGE_COMBINED
+    elevation = track.elevation if math.isfinite(track.elevation) else 0.0
+    sin_b, cos_b = math.sin(track.bearing), math.cos(track.bearing)
+    sin_e, cos_e = math.sin(elevation), math.cos(elevation)
+    along = np.array([sin_b * cos_e, cos_b * cos_e, sin_e])
+    across = np.array([cos_b, -sin_b, 0.0])
+    lift = np.array([-sin_b * sin_e, -cos_b * sin_e, cos_e])
+    _set_vector(track.position, own_position + slant * along)
+    spread = np.zeros((3, 3))
+    angles = (track.bearing_std, track.elevation_std)
+    for axis, width in zip((across, lift), angles, strict=True):
+        known = width if math.isfinite(width) else math.pi / 4.0
+        spread += np.outer(axis, axis) * (slant * min(known, 1.0)) ** 2
+    spread += np.outer(along, along) * sigma**2
+    covariance = np.asarray(track.covariance, dtype=np.float64).reshape(6, 6).copy()
+    covariance[:3, :] = 0.0
+    covariance[:, :3] = 0.0
+    covariance[:3, :3] = spread
+    track.covariance = covariance.ravel()

@@ -5,36 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from thebox_core.parameters import Parameter
-from thebox_fusion.tracker import SensorModel, TrackerParameters, parameters_from_mapping
+from thebox_fusion.declared import declared
+from thebox_fusion.tracker import TrackerParameters, parameters_from_mapping
 from thebox_fusion.tracker.parameters import BUILT_IN_SENSORS
 
 __all__ = ["FUSION_PARAMETERS", "tracker_parameters"]
 
 _TRACKER, _SENSOR = "tracker.", "sensor."
-
-
-def _declare(prefix: str, settings: TrackerParameters | SensorModel) -> list[Parameter]:
-    declared = []
-    for item in fields(settings):
-        if item.name == "sensors":
-            continue
-        value = getattr(settings, item.name)
-        declared.append(
-            Parameter(
-                prefix + item.name,
-                value,
-                item.metadata["description"] + ".",
-                minimum=item.metadata.get("min"),
-                maximum=item.metadata.get("max"),
-                choices=tuple(item.metadata.get("choices", ())),
-                unit=item.metadata.get("unit", ""),
-            )
-        )
-    return declared
 
 
 FUSION_PARAMETERS = (
@@ -70,11 +50,11 @@ FUSION_PARAMETERS = (
         maximum=600.0,
         unit="s",
     ),
-    *_declare(_TRACKER, TrackerParameters()),
+    *declared(_TRACKER, TrackerParameters()),
     *(
         parameter
         for name, model in BUILT_IN_SENSORS.items()
-        for parameter in _declare(f"{_SENSOR}{name}.", model)
+        for parameter in declared(f"{_SENSOR}{name}.", model)
     ),
 )
 

@@ -37,12 +37,9 @@ class TrackBank:
         direction: (N, 3) bearing, its variance and time of a plain random-walk filter, which
             follows an emitter whose apparent bearing jumps (reflections) where a trajectory
             cannot; variance 0 before the first bearing.
-        cues: (N, 6) running mean and count of RSSI, log apparent size and sound level.
         hit_rate: (N,) running share of looks that gave a detection.
         visible: (N, S) probability that the sensor can see this object at all.
         label_score: (N, B) summed evidence for each label.
-        range_observed: (N,) whether a sensor or a manoeuvre tells the range.
-        range_method: (N,) index into ``RANGE_METHODS``.
         key: (N,) the one identity of a bearing-only track, -1 none.
         ledger_*: (N, L) rings of evidence; ``ledger_count`` entries were ever written.
     """
@@ -66,13 +63,10 @@ class TrackBank:
         self.sensor_last: FloatArray = np.zeros((0, _WIDTH))
         self.own_start: FloatArray = np.zeros((0, 3))
         self.own_path: FloatArray = np.zeros((0, 9))
-        self.cues: FloatArray = np.zeros((0, 6))
         self.direction: FloatArray = np.zeros((0, 3))
         self.hit_rate: FloatArray = np.zeros(0)
         self.visible: FloatArray = np.zeros((0, _WIDTH))
         self.label_score: FloatArray = np.zeros((0, _WIDTH))
-        self.range_observed: BoolArray = np.zeros(0, dtype=np.bool_)
-        self.range_method: IntArray = np.zeros(0, dtype=np.int64)
         self.key: IntArray = np.zeros(0, dtype=np.int64)
         self.ledger_time: FloatArray = np.zeros((0, ledger_length))
         self.ledger_sensor: IntArray = np.zeros((0, ledger_length), dtype=np.int64)

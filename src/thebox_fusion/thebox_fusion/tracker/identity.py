@@ -25,7 +25,6 @@ class KeyTable:
             track's end, so that an emitter heard again is the same one.
         time: (N,) seconds, when last heard.
         frequency, rssi, sigma, bearing: (N,) of the last detection.
-        mean_rssi: (N,) running mean.
         hits: (N,) independent detections.
         repeated: (N,) whether the last detection repeated the one before.
         strain: (N,) running excess of squared innovations against the attached track.
@@ -40,7 +39,6 @@ class KeyTable:
         self.rssi: FloatArray = np.zeros(0)
         self.sigma: FloatArray = np.zeros(0)
         self.bearing: FloatArray = np.zeros(0)
-        self.mean_rssi: FloatArray = np.zeros(0)
         self.hits: IntArray = np.zeros(0, dtype=np.int64)
         self.repeated: BoolArray = np.zeros(0, dtype=np.bool_)
         self.strain: FloatArray = np.zeros(0)

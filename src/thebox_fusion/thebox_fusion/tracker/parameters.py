@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything an operator may change of the tracker, with its description, unit and range.
 
-Each field's ``metadata`` has ``description``, ``unit``, ``min`` and ``max``, so that a node can
-declare its ROS parameters from the dataclass with one loop, and documentation is generated.
+The fields are declared with `thebox_fusion.settings`, from which a node makes its ROS parameters.
 """
 
 from __future__ import annotations
@@ -13,70 +12,57 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from thebox_fusion.settings import check_ranges, choice, count, flag, number
+
 TWO_PI = 2.0 * math.pi
-
-
-def _number(default: float, description: str, unit: str, low: float, high: float) -> Any:
-    return field(
-        default=default,
-        metadata={"description": description, "unit": unit, "min": low, "max": high},
-    )
-
-
-def _choice(default: str, description: str, choices: tuple[str, ...]) -> Any:
-    return field(default=default, metadata={"description": description, "choices": choices})
-
-
-def _flag(default: bool, description: str) -> Any:
-    return field(default=default, metadata={"description": description})
 
 
 @dataclass(frozen=True)
 class SensorModel:
     """What the tracker assumes of one sensor until it has learned better."""
 
-    modality: str = _choice(
+    modality: str = choice(
         "UNKNOWN",
         "What kind of sensor it is",
         ("RF", "RADAR", "EO", "IR", "ACOUSTIC", "VISION", "UNKNOWN"),
     )
-    detection_probability: float = _number(
+    detection_probability: float = number(
         0.8, "Chance that one look at an object in coverage gives a detection", "", 0.01, 0.999
     )
-    revisit: float = _number(1.0, "Time between two looks at the same direction", "s", 0.01, 300.0)
-    learn_revisit: bool = _flag(True, "Learn the revisit time from the detections")
-    clutter_per_look: float = _number(
+    revisit: float = number(1.0, "Time between two looks at the same direction", "s", 0.01, 300.0)
+    learn_revisit: bool = flag(True, "Learn the revisit time from the detections")
+    clutter_per_look: float = number(
         1.0, "False detections expected in one look round, before learning", "", 0.0, 1e5
     )
-    min_range: float = _number(0.0, "Coverage begins at this slant range", "m", 0.0, 1e5)
-    max_range: float = _number(5000.0, "Coverage ends at this slant range", "m", 1.0, 1e6)
-    sector_centre: float = _number(
+    min_range: float = number(0.0, "Coverage begins at this slant range", "m", 0.0, 1e5)
+    max_range: float = number(5000.0, "Coverage ends at this slant range", "m", 1.0, 1e6)
+    sector_centre: float = number(
         0.0, "Bearing of the middle of the covered sector, from true north", "rad", 0.0, TWO_PI
     )
-    sector_width: float = _number(TWO_PI, "Width of the covered sector", "rad", 0.0, TWO_PI)
-    bearing_sigma: float = _number(
+    sector_width: float = number(TWO_PI, "Width of the covered sector", "rad", 0.0, TWO_PI)
+    bearing_sigma: float = number(
         0.05, "Bearing standard deviation where the detection gives none", "rad", 1e-5, math.pi
     )
-    bearing_sigma_floor: float = _number(
+    bearing_sigma_floor: float = number(
         0.002, "Bearing standard deviation is never believed below this", "rad", 0.0, 1.0
     )
-    elevation_sigma: float = _number(
+    elevation_sigma: float = number(
         0.05, "Elevation standard deviation where the detection gives none", "rad", 1e-5, math.pi
     )
-    range_sigma: float = _number(
+    range_sigma: float = number(
         15.0, "Range standard deviation where the detection gives none", "m", 0.01, 1e4
     )
-    range_sigma_floor: float = _number(
+    range_sigma_floor: float = number(
         0.5, "Range standard deviation is never believed below this", "m", 0.0, 1e3
     )
-    range_rate_sigma: float = _number(
+    range_rate_sigma: float = number(
         1.0, "Range-rate standard deviation where the detection gives none", "m/s", 0.01, 100.0
     )
-    position_sigma: float = _number(
+    position_sigma: float = number(
         20.0, "Position standard deviation where the detection gives none", "m", 0.01, 1e4
     )
-    birth_per_look: float = _number(0.08, "New objects expected in one look round", "", 1e-6, 100.0)
-    first_look_share: float = _number(
+    birth_per_look: float = number(0.08, "New objects expected in one look round", "", 1e-6, 100.0)
+    first_look_share: float = number(
         0.01,
         "Share of the plots of a sensor's first look that are believed to be objects; in the"
         " n-th look 1/n of it",
@@ -84,7 +70,7 @@ class SensorModel:
         0.0,
         1.0,
     )
-    miss_weight: float = _number(
+    miss_weight: float = number(
         1.0,
         "How much a missing detection counts against an object: 1 for a sensor that looks at"
         " everything, near 0 for one that hears only who transmits",
@@ -182,55 +168,47 @@ BUILT_IN_MODALITIES: Mapping[str, SensorModel] = {
 class TrackerParameters:
     """Settings of the tracker. The defaults are meant to serve unknown skies."""
 
-    max_lateness: float = _number(
+    max_lateness: float = number(
         2.0, "Detections later than this are counted and dropped", "s", 0.0, 30.0
     )
-    checkpoint_interval: float = _number(
+    checkpoint_interval: float = number(
         0.25, "State is kept this often, so that late detections find their place", "s", 0.01, 10.0
     )
     # Motion.
-    acceleration_cruise: float = _number(
+    acceleration_cruise: float = number(
         0.4, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
     )
-    acceleration_manoeuvre: float = _number(
+    acceleration_manoeuvre: float = number(
         4.0, "Root power density of acceleration in a manoeuvre", "m/s^1.5", 0.01, 200.0
     )
-    acceleration_vertical: float = _number(
+    acceleration_vertical: float = number(
         0.08, "Root power density of vertical acceleration", "m/s^1.5", 0.001, 50.0
     )
-    dwell_cruise: float = _number(100.0, "Mean time in steady flight", "s", 0.1, 1e4)
-    dwell_manoeuvre: float = _number(8.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
-    speed_sigma: float = _number(
+    dwell_cruise: float = number(100.0, "Mean time in steady flight", "s", 0.1, 1e4)
+    dwell_manoeuvre: float = number(8.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
+    speed_sigma: float = number(
         7.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
     )
-    climb_sigma: float = _number(
+    climb_sigma: float = number(
         0.8, "Standard deviation of the vertical speed of a new object", "m/s", 0.01, 100.0
     )
-    max_speed: float = _number(60.0, "No object flies faster than this", "m/s", 1.0, 1000.0)
-    altitude: float = _number(
+    max_speed: float = number(60.0, "No object flies faster than this", "m/s", 1.0, 1000.0)
+    altitude: float = number(
         80.0, "Height above the sensor assumed where no sensor measures it", "m", -1000.0, 5000.0
     )
-    altitude_sigma: float = _number(50.0, "Standard deviation of that height", "m", 1.0, 5000.0)
+    altitude_sigma: float = number(50.0, "Standard deviation of that height", "m", 1.0, 5000.0)
     # Association.
-    association: str = _choice(
+    association: str = choice(
         "marginal",
         "marginal: soft update with association probabilities (JPDA by belief propagation);"
         " assignment: the best global assignment",
         ("marginal", "assignment"),
     )
-    gate: float = _number(
+    gate: float = number(
         16.0, "Squared normalised distance beyond which a detection is no candidate", "", 1.0, 100.0
     )
-    belief_iterations: int = field(
-        default=30,
-        metadata={
-            "description": "Rounds of belief propagation",
-            "unit": "",
-            "min": 1,
-            "max": 500,
-        },
-    )
-    soft_bearing_sigma: float = _number(
+    belief_iterations: int = count(30, "Rounds of belief propagation", 1, 500)
+    soft_bearing_sigma: float = number(
         math.radians(6.0),
         "Bearings without identity that are worse than this do not move kinematic tracks",
         "rad",
@@ -238,114 +216,72 @@ class TrackerParameters:
         math.pi,
     )
     # Existence.
-    confirm_probability: float = _number(
+    confirm_probability: float = number(
         0.96, "A track is confirmed at this existence probability", "", 0.5, 0.9999
     )
-    confirm_hits: int = field(
-        default=2,
-        metadata={
-            "description": "Independent detections a track needs before it is confirmed",
-            "unit": "",
-            "min": 1,
-            "max": 20,
-        },
+    confirm_hits: int = count(
+        2, "Independent detections a track needs before it is confirmed", 1, 20
     )
-    coast_probability: float = _number(
+    coast_probability: float = number(
         0.5, "A confirmed track is called coasting below this probability", "", 0.01, 0.99
     )
-    delete_probability: float = _number(
+    delete_probability: float = number(
         0.05, "A confirmed track is deleted below this probability", "", 1e-6, 0.5
     )
-    prune_probability: float = _number(
+    prune_probability: float = number(
         3e-5, "A tentative track is deleted below this probability", "", 1e-9, 0.5
     )
-    log_odds_limit: float = _number(
+    log_odds_limit: float = number(
         6.0, "Existence log-odds are kept within plus and minus this", "", 1.0, 50.0
     )
-    mean_life: float = _number(
+    mean_life: float = number(
         300.0, "Mean time that an object stays in the sky: the decay of existence", "s", 1.0, 1e5
     )
-    coast_position_sigma: float = _number(
+    coast_position_sigma: float = number(
         150.0, "A kinematic track less certain than this is deleted", "m", 1.0, 1e5
     )
-    coast_time: float = _number(
+    coast_time: float = number(
         15.0, "A track is coasting after this long without a detection", "s", 0.1, 1e4
     )
-    emitter_memory: float = _number(
+    emitter_memory: float = number(
         600.0, "An emitter heard again within this time keeps its track identity", "s", 0.0, 1e5
     )
-    emitter_silence: float = _number(
+    emitter_silence: float = number(
         40.0, "Time constant of the decay of an emitter that is not heard", "s", 1.0, 1e5
     )
     # Identity.
-    attach_probability: float = _number(
+    attach_probability: float = number(
         0.95, "An emitter joins a kinematic track at this probability", "", 0.5, 0.9999
     )
-    detach_log_odds: float = _number(
+    detach_log_odds: float = number(
         -5.0, "An emitter leaves its kinematic track below these log-odds", "", -50.0, 0.0
     )
-    key_forgetting: float = _number(
+    key_forgetting: float = number(
         30.0, "Time constant of the memory of identity evidence", "s", 0.1, 1e4
     )
     # Bearing-only ranging.
-    range_min: float = _number(50.0, "Nearest range hypothesis", "m", 1.0, 1e5)
-    range_max: float = _number(12000.0, "Farthest range hypothesis", "m", 10.0, 1e6)
-    range_observed_sigma: float = _number(
+    range_min: float = number(50.0, "Nearest range hypothesis", "m", 1.0, 1e5)
+    range_max: float = number(12000.0, "Farthest range hypothesis", "m", 10.0, 1e6)
+    range_observed_sigma: float = number(
         0.35,
         "Range counts as observed when its relative standard deviation is below",
         "",
         0.01,
         2.0,
     )
-    bearing_acceleration: float = _number(
+    bearing_acceleration: float = number(
         0.2, "Root power density of acceleration of bearing-only tracks", "m/s^1.5", 0.001, 50.0
     )
-    bearing_wander: float = _number(
+    bearing_wander: float = number(
         0.12, "How fast an emitter's apparent bearing may wander", "rad/s^0.5", 0.001, 3.0
     )
-    path_loss_exponent: float = _number(
-        2.0, "Path-loss exponent before it is learned", "", 1.0, 6.0
-    )
-    reference_power: float = _number(
-        -30.0, "Received power of an unknown emitter at 1 m, before it is learned", "dBm", -120, 60
-    )
-    reference_power_sigma: float = _number(
-        10.0, "Standard deviation of that power over emitters", "dB", 0.1, 60.0
-    )
-    shadowing_sigma: float = _number(
-        6.0, "Standard deviation of the received power about the path-loss law", "dB", 0.1, 30.0
-    )
-    object_size: float = _number(
-        0.45, "Size of an unknown object, for ranging by apparent size", "m", 0.01, 100.0
-    )
-    object_size_ratio: float = _number(
-        0.6, "Standard deviation of the logarithm of that size", "", 0.01, 3.0
-    )
-    sound_reference: float = _number(
-        75.0, "Sound level of an unknown object at 1 m", "dB", 0.0, 200.0
-    )
-    sound_reference_sigma: float = _number(8.0, "Standard deviation of that level", "dB", 0.1, 60.0)
-    report_position_sigma: float = _number(
+    report_position_sigma: float = number(
         150.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
     )
     # Upkeep.
-    ledger_length: int = field(
-        default=64,
-        metadata={
-            "description": "Evidence entries kept per track",
-            "unit": "",
-            "min": 4,
-            "max": 4096,
-        },
-    )
-    max_tracks: int = field(
-        default=2000,
-        metadata={
-            "description": "No more tracks than this are kept; the least likely go first",
-            "unit": "",
-            "min": 10,
-            "max": 100000,
-        },
+    ledger_length: int = count(64, "Evidence entries kept per track", 4, 4096)
+    max_tracks: int = count(
+        2000, "No more tracks than this are kept; the least likely go first", 10, 100000
     )
     sensors: Mapping[str, SensorModel] = field(
         default_factory=lambda: dict(BUILT_IN_SENSORS),
@@ -370,18 +306,6 @@ class TrackerParameters:
         if known is not None:
             return known
         return BUILT_IN_MODALITIES.get(modality, BUILT_IN_MODALITIES["UNKNOWN"])
-
-
-def check_ranges(settings: TrackerParameters | SensorModel) -> None:
-    """Raise ValueError for a field outside the range of its metadata."""
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        if "min" in item.metadata:
-            low, high = item.metadata["min"], item.metadata["max"]
-            if not (math.isfinite(value) and low <= value <= high):
-                raise ValueError(f"{item.name} = {value!r} must lie between {low} and {high}")
-        if "choices" in item.metadata and value not in item.metadata["choices"]:
-            raise ValueError(f"{item.name} = {value!r} must be one of {item.metadata['choices']}")
 
 
 def parameters_from_mapping(values: Mapping[str, Any]) -> TrackerParameters:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import ranging, views
+from . import views
 from .associate import assignment, marginals
 from .bank import (
     ATTACHED,
@@ -57,7 +57,6 @@ class State:
     bearings: TrackBank
     keys: KeyTable
     sensors: list[SensorState]
-    path_loss: ranging.PathLoss
     own_time: float
     own_position: FloatArray
     own_velocity: FloatArray
@@ -71,7 +70,6 @@ class State:
             bearings=self.bearings.copy(),
             keys=self.keys.copy(),
             sensors=[sensor.copy() for sensor in self.sensors],
-            path_loss=self.path_loss.copy(),
         )
 
 
@@ -116,7 +114,6 @@ class Tracker:
             bearings=TrackBank(BEARING_COMPONENTS, p.ledger_length),
             keys=KeyTable(),
             sensors=[],
-            path_loss=ranging.PathLoss.prior(p),
             own_time=-math.inf,
             own_position=np.zeros(3),
             own_velocity=np.zeros(3),
@@ -344,7 +341,7 @@ class Tracker:
         self._look_done(
             bank, batch, h, slant=seen.slant[h.rows], prior=prior, detected=detected, delta=delta
         )
-        self._cues(bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
+        self._name(bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
         taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
         real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
         free = np.clip(1.0 - taken, 0.0, 1.0)
@@ -457,18 +454,8 @@ class Tracker:
         same = attached == bank.number[rows]
         return np.where(known, np.where(same, SAME_KEY, -SAME_KEY), 0.0)
 
-    def _cues(self, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray) -> None:
-        """Keep running means of what tells range (power, size, level) and sum up labels."""
-        readings = (batch.rssi, np.log(np.maximum(batch.apparent_size, 1e-9)), batch.sound_level)
-        for column, reading in enumerate(readings):
-            good = np.flatnonzero(use & np.isfinite(reading))
-            if len(good):
-                which = rows[good]
-                bank.cues[which, 2 * column + 1] += 1.0
-                gain = np.maximum(1.0 / bank.cues[which, 2 * column + 1], 0.1)
-                bank.cues[which, 2 * column] += gain * (
-                    reading[good] - bank.cues[which, 2 * column]
-                )
+    def _name(self, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray) -> None:
+        """Sum up what sensors say that objects are."""
         labelled = np.flatnonzero(use & (batch.label >= 0))
         if len(labelled):
             belief = np.where(np.isfinite(batch.confidence), batch.confidence, 0.7)[labelled]
@@ -510,7 +497,7 @@ class Tracker:
         bank.sensor_hits[rows, batch.sensor] = 1.0
         bank.visible[rows, batch.sensor] = 1.0
         bank.note(rows, batch.time, batch.sensor, BORN, log_odds)
-        self._cues(bank, rows, batch, np.ones(count, dtype=np.bool_))
+        self._name(bank, rows, batch, np.ones(count, dtype=np.bool_))
         return rows
 
     def _weigh(self, batch: DetectionBatch, elapsed: float) -> None:
@@ -701,10 +688,6 @@ class Tracker:
         )
         table.bearing[keys] = batch.bearing
         table.time[keys] = batch.time
-        known = np.isfinite(table.mean_rssi[keys])
-        table.mean_rssi[keys] = np.where(
-            known, 0.8 * table.mean_rssi[keys] + 0.2 * batch.rssi, batch.rssi
-        )
         self._attach_likely(keys[(table.track[keys] < 0) & independent], float(batch.time.max()))
 
     def _bearing_likelihoods(self, batch: DetectionBatch) -> FloatArray:
@@ -792,16 +775,8 @@ class Tracker:
             bank.sensor_last[which, batch.sensor] = chosen.time
             bank.sensor_hits[which, batch.sensor] += independent[now]
             bank.visible[which, batch.sensor] = 1.0
-            self._cues(bank, which, chosen, independent[now])
-            self._learn_path_loss(bank, which, chosen)
+            self._name(bank, which, chosen, independent[now])
             stay = np.setdiff1d(stay, now)
-
-    def _learn_path_loss(self, bank: TrackBank, rows: IntArray, batch: DetectionBatch) -> None:
-        r = np.einsum("nk,nka->na", bank.weight[rows], bank.mean[rows])[:, :3]
-        slant = np.maximum(np.linalg.norm(r - batch.own_position, axis=1), 1.0)
-        spread = np.einsum("nk,nkaa->n", bank.weight[rows], bank.covariance[rows][:, :, :2, :2])
-        good = np.isfinite(batch.rssi) & (np.sqrt(spread) < 0.1 * slant)
-        self.state.path_loss.learn(batch.rssi[good], slant[good])
 
     def _update_apart(
         self,
@@ -846,7 +821,7 @@ class Tracker:
             bank.last_look[which, batch.sensor] = chosen.time
             bank.sensor_last[which, batch.sensor] = chosen.time
             bank.sensor_hits[which, batch.sensor] += fresh
-            self._cues(bank, which, chosen, fresh)
+            self._name(bank, which, chosen, fresh)
             self._own_path(bank, which, chosen, informative[members[old]])
         gain = log_kinematic[members] - log_own[:, None]
         table.evidence[batch.key[members]] += np.where(independent[members][:, None], gain, 0.0)

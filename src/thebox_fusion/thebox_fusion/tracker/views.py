@@ -26,7 +26,7 @@ from .bank import (
 )
 from .measure import wrap
 from .motion import collapse
-from .types import BoolArray, FloatArray, IntArray
+from .types import FloatArray, IntArray
 from .update import predict_rows
 from .view import LedgerEntry, TrackState, TrackView
 
@@ -104,69 +104,6 @@ def ledger_of(tracker: Tracker, track_id: str) -> list[LedgerEntry]:
     raise KeyError(track_id)
 
 
-def manoeuvre_sigma(bank: TrackBank, slant: FloatArray) -> FloatArray:
-    """Return (N,) the relative range error that the own-ship's manoeuvre allows.
-
-    The bearing of an object at constant velocity, seen from a straight path at constant speed,
-    says nothing of its range (Nardone and Aidala, Observability criteria for bearings-only
-    target motion analysis, IEEE Trans. AES 17(2), 1981). What counts is how far the own-ship
-    departed from a straight line: that distance is the baseline of a triangulation with the
-    summed information of the bearings.
-    """
-    n, t, tt, e, nn, te, tn, ss, information = bank.own_path.T
-    count = np.maximum(n, 1.0)
-    var_t = np.maximum(tt - t * t / count, 1e-9)
-    cov_e, cov_n = te - t * e / count, tn - t * nn / count
-    residual = ss - (e * e + nn * nn) / count - (cov_e**2 + cov_n**2) / var_t
-    baseline = np.sqrt(np.maximum(residual, 0.0) / count)
-    angle = 1.0 / np.sqrt(np.maximum(information, 1e-9))
-    result: FloatArray = slant * angle / np.maximum(baseline, 1e-6)
-    return result
-
-
-def ranged_weights(
-    tracker: Tracker, bank: TrackBank, mean: FloatArray, covariance: FloatArray, weight: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, BoolArray]:
-    """Apply what tells range to bearing-only mixtures.
-
-    Returns:
-        weights (N, K), log-range (N,), its sigma (N,), method index (N,), observed (N,).
-    """
-    p, own = tracker.parameters, tracker.state.own_position
-    centre, variance = ranging.log_range_mixture(mean, covariance, own)
-
-    def moments(w: FloatArray) -> tuple[FloatArray, FloatArray]:
-        m = (w * centre).sum(axis=1)
-        v = (w * (variance + (centre - m[:, None]) ** 2)).sum(axis=1)
-        return m, np.sqrt(v)
-
-    middle, sigma = moments(weight)
-    relative = manoeuvre_sigma(bank, np.exp(middle))
-    by_manoeuvre = (relative < p.range_observed_sigma) & (sigma < p.range_observed_sigma)
-    method = np.where(by_manoeuvre, 2, 0)
-    best = np.where(by_manoeuvre, sigma, np.inf)
-    power, power_sigma = tracker.state.path_loss.log_range(bank.cues[:, 0], bank.cues[:, 1])
-    heard = bank.cues[:, 1] > 0
-    sized = bank.cues[:, 3] > 0
-    loud = bank.cues[:, 5] > 0
-    size = math.log(p.object_size) - bank.cues[:, 2]
-    level = (p.sound_reference - bank.cues[:, 4]) * ranging.LN10 / 20.0
-    level_sigma = p.sound_reference_sigma * ranging.LN10 / 20.0
-    for index, known, value, spread in (
-        (3, heard, power, power_sigma),
-        (4, sized, size, np.full(len(bank), p.object_size_ratio)),
-        (5, loud, level, np.full(len(bank), level_sigma)),
-    ):
-        weight = ranging.reweigh_log_range(
-            weight, centre, variance, np.where(known, value, np.nan), spread
-        )
-        better = known & (spread < best)
-        method = np.where(better, index, method)
-        best = np.where(better, spread, best)
-    middle, sigma = moments(weight)
-    return weight, middle, sigma, method, by_manoeuvre
-
-
 def pointed(
     tracker: Tracker, bank: TrackBank, bearing: FloatArray, sigma: FloatArray, when: float
 ) -> tuple[FloatArray, FloatArray]:
@@ -213,7 +150,9 @@ def picture_of(tracker: Tracker, when: float) -> Picture:
         mean, covariance, weight = predict_rows(
             bank, every, np.full(len(bank), when), tracker.drift
         )
-        weight, _, _, _, observed = ranged_weights(tracker, bank, mean, covariance, weight)
+        _, _, observed = ranging.triangulated(
+            bank, (mean, covariance, weight), state.own_position, p.range_observed_sigma
+        )
         centre, spread = collapse(mean, covariance, weight)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
         r = centre[:, :2] - state.own_position[:2]
@@ -259,9 +198,10 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
         rows = np.arange(count)
         mean, covariance, weight = predict_rows(bank, rows, np.full(count, when), dynamics)
         if bank is state.bearings:
-            weight, log_range, log_sigma, method, observed = ranged_weights(
-                tracker, bank, mean, covariance, weight
+            log_range, log_sigma, observed = ranging.triangulated(
+                bank, (mean, covariance, weight), own, tracker.parameters.range_observed_sigma
             )
+            method = np.where(observed, 2, 0)
         centre, spread = collapse(mean, covariance, weight)
         r = centre[:, :3] - own
         ground = np.maximum(np.hypot(r[:, 0], r[:, 1]), 1.0)
@@ -368,4 +308,4 @@ def _label(tracker: Tracker, score: FloatArray) -> tuple[str, float]:
     return tracker.label_names[best], float(score[best]) / (total + 0.25)
 
 
-__all__ = ["TENTATIVE", "ledger_of", "ranged_weights", "tracks_of"]
+__all__ = ["TENTATIVE", "ledger_of", "tracks_of"]
