@@ -21,6 +21,7 @@ setup(
     entry_points={
         "console_scripts": [
             "fusion = thebox_fusion.node:main",
+            "dronedb = thebox_fusion.dronedb_node:main",
             "range = thebox_fusion.range_node:main",
         ],
     },

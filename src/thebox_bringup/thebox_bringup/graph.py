@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 __all__ = [
     "COMPOSED",
+    "DATABASE",
+    "DATABASE_PATH",
     "NAMESPACE",
     "NODES",
     "REPLAYED",
@@ -178,6 +180,14 @@ NODES: tuple[NodeSpec, ...] = (
         stage_output="tracks/ranged",
     ),
     NodeSpec(
+        name="dronedb",
+        package="thebox_fusion",
+        executable="dronedb",
+        node_class="thebox_fusion.dronedb_node:DroneDB",
+        group="support",
+        purpose="history, events, zones",
+    ),
+    NodeSpec(
         name="markers",
         package="thebox_bringup",
         executable="markers",
@@ -214,6 +224,8 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "mara": {"bearing_reference": "bow"},
     "dspnor": {"control.address": "127.0.0.1"},
 }
+#: The node that keeps history, and the parameter that says in which file.
+DATABASE, DATABASE_PATH = "dronedb", "path"
 #: The driver that a replayed capture feeds.
 REPLAYED = "droneshield"
 REPLAY_PARAMETERS: Mapping[str, Mapping[str, Any]] = {

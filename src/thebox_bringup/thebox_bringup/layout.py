@@ -13,6 +13,8 @@ from typing import Any
 from ament_index_python.packages import get_package_share_directory
 
 from thebox_bringup.graph import (
+    DATABASE,
+    DATABASE_PATH,
     NAMESPACE,
     REPLAY_PARAMETERS,
     REPLAYED,
@@ -56,6 +58,8 @@ class Wanted:
         scenario, seed: of the simulated sky; None leaves the parameter file's.
         settings: ``node.parameter=value``, over every file.
         use_sim_time: whether the nodes take the time from /clock.
+        data: folder for what outlives the run, such as the database, unless the site's file or a
+            setting says where; None leaves it to the nodes.
     """
 
     namespace: str = NAMESPACE
@@ -69,6 +73,7 @@ class Wanted:
     seed: int | None = None
     settings: tuple[str, ...] = ()
     use_sim_time: bool = False
+    data: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -127,16 +132,21 @@ def lay_out(wanted: Wanted) -> Layout:
     if wanted.simulated or wanted.replayed:
         mode = SIMULATION_PARAMETERS if wanted.simulated else REPLAY_PARAMETERS
     sky = _sky(wanted)
+    kept: Values = {}
+    if wanted.data is not None and any(node.name == DATABASE for node in nodes):
+        kept = {DATABASE: {DATABASE_PATH: str(wanted.data.absolute() / "dronedb.sqlite")}}
+        if merge(*layers[1:]).get(DATABASE, {}).get(DATABASE_PATH):
+            kept = {}
     clock = {node.name: {"use_sim_time": True} for node in nodes} if wanted.use_sim_time else {}
 
-    site = merge(*layers, mode, clock, sky, settings)
+    site = merge(*layers, kept, mode, clock, sky, settings)
     # The simulated sensors follow the drivers' ports, unless a setting or the site's own file
     # sends them elsewhere.
     asked = merge(*layers[1:], settings).get(SIMULATION, {})
     derived: Values = {}
     if wanted.simulated:
         derived = follow_drivers({**site, SIMULATION: asked}, nodes)
-    overrides = check(merge(mode, clock, derived, sky, settings), nodes)
+    overrides = check(merge(kept, mode, clock, derived, sky, settings), nodes)
     values = check(merge(site, derived), nodes)
 
     replay_to = None

@@ -64,6 +64,11 @@ class Places:
     log: Path
 
     @property
+    def data(self) -> Path:
+        """What outlives the run, such as the database."""
+        return self.run.parent / "data" if self.run.name == "run" else self.run / "data"
+
+    @property
     def state(self) -> Path:
         """What is known of the run, as JSON."""
         return self.run / "state.json"

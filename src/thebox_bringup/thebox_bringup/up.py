@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def wanted(options: argparse.Namespace) -> Wanted:
+def wanted(options: argparse.Namespace, data: Path | None = None) -> Wanted:
     """What the command line asks for."""
 
     def names(text: str) -> tuple[str, ...]:
@@ -135,6 +135,7 @@ def wanted(options: argparse.Namespace) -> Wanted:
         scenario=options.scenario,
         seed=options.seed,
         settings=tuple(options.settings),
+        data=data,
     )
 
 
@@ -487,7 +488,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.detach and options.replay is not None:
             raise UpError("--replay is followed to its end: leave --detach out")
         where = places()
-        up = Up(options, lay_out(wanted(options)), where)
+        up = Up(options, lay_out(wanted(options, where.data)), where)
         run = up.start()
         say(f"starting {len(up.layout.processes)} processes, logs in {where.log} …")
         # Imported late: rclpy takes a while, in which the nodes already start.

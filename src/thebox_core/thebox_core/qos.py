@@ -1,6 +1,6 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The four QoS profiles of the box; no other is used anywhere.
+"""The five QoS profiles of the box; no other is used anywhere.
 
 REP-2003: publishers of sensor values are reliable, subscribers may ask for less.
 """
@@ -14,13 +14,21 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
-__all__ = ["DETECTIONS", "LATCHED", "PICTURES", "STATE"]
+__all__ = ["DETECTIONS", "EVENTS", "LATCHED", "PICTURES", "STATE"]
 
 #: Detections: every one counts, so reliable and deep enough for seconds of burst: what overflows
 #: here is lost without a count, so the nodes' own bounded queues must come first.
 DETECTIONS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=5000,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
+#: Events: none may be lost to a console that is slow for a moment.
+EVENTS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=100,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
