@@ -117,6 +117,8 @@ class LiveGraph:
         ]
         if "dspnor" in running:
             settings.append(f"dspnor.control.port={ports()}")
+        if "trakka" in running:
+            settings.append(f"trakka.video.source=http://127.0.0.1:{ports()}/")
         self.run_dir = run_dir
         self.environment = {
             **os.environ,

@@ -21,6 +21,9 @@ import psutil
 
 # The bytes are those that the parsers are timed and fuzzed with.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parsers"))
+from recvfrom import recvfrom_rate
+
+__all__ = ["DRIVERS", "NAMESPACE", "Rig", "Wire", "free_port", "machine", "recvfrom_rate"]
 
 NAMESPACE = "/bench"
 #: A driver that reads nothing for this long is taken for gone, seconds.

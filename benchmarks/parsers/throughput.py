@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import socket
 import sys
 import time
 
+from recvfrom import recvfrom_rate
 from samples import SUBJECTS, Subject, parse_call
-
-_BURST = 64
 
 
 def parser_rate(subject: Subject, seconds: float) -> tuple[float, float]:
@@ -38,29 +36,6 @@ def parser_rate(subject: Subject, seconds: float) -> tuple[float, float]:
     return datagrams / spent, records / spent
 
 
-def recvfrom_rate(subject: Subject, seconds: float) -> float:
-    """Return datagrams per second of processor time that a loop of recvfrom alone receives."""
-    received = 0
-    spent = 0.0
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source,
-    ):
-        sink.bind(("127.0.0.1", 0))
-        sink.settimeout(5.0)
-        address = sink.getsockname()
-        burst = list(itertools.islice(itertools.cycle(subject.datagrams), _BURST))
-        while spent < seconds:
-            for datagram in burst:
-                source.sendto(datagram, address)
-            began = time.process_time()
-            for _ in burst:
-                sink.recvfrom(65_536)
-            spent += time.process_time() - began
-            received += len(burst)
-    return received / spent
-
-
 def main() -> int:
     """Print the table; return the exit status."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -72,7 +47,7 @@ def main() -> int:
     for name in given.sensor or SUBJECTS:
         subject = SUBJECTS[name]
         datagrams, records = parser_rate(subject, given.seconds)
-        limit = recvfrom_rate(subject, given.seconds)
+        limit = recvfrom_rate(subject.datagrams, given.seconds)
         print(f"{name:<12} {datagrams:12.0f} {records:12.0f} {1e6 / datagrams:12.1f} {limit:12.0f}")
     return 0
 

@@ -205,7 +205,6 @@ NODES: tuple[NodeSpec, ...] = (
         purpose="simulated sky",
         parameters="thebox_sim.parameters:PARAMETERS",
         managed=False,
-        reports=False,
     ),
 )
 
@@ -223,6 +222,7 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "droneshield": {"bearing_reference": "bow"},
     "mara": {"bearing_reference": "bow"},
     "dspnor": {"control.address": "127.0.0.1"},
+    "trakka": {"video.source": "http://127.0.0.1:51556/"},
 }
 #: The node that keeps history, and the parameter that says in which file.
 DATABASE, DATABASE_PATH = "dronedb", "path"

@@ -218,6 +218,17 @@ def follow_drivers(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[Node
             derived[f"{sensor}.host"], derived[f"{sensor}.port"] = host, port
         if f"{sensor}.control_port" in declared:
             derived[f"{sensor}.control_port"] = value_of(values, running[sensor], "control.port")
+        if f"{sensor}.transport" in declared:
+            scheme, _, path = str(value_of(values, running[sensor], SOURCE)).partition("://")
+            derived[f"{sensor}.transport"] = scheme if scheme in ("tcp", "serial") else "udp"
+            if scheme == "serial":
+                derived[f"{sensor}.serial_link"] = path.partition("?")[0]
+    # The camera's pictures come over a connection of their own.
+    camera = running.get("trakka")
+    if camera is not None:
+        host, port = source_address(values, camera, "http", "video.source")
+        if port:
+            derived["video.host"], derived["video.port"] = host, port
     # The own-ship's driver and the simulation must not both publish the own-ship.
     derived["publish_ownship"] = "ownship" not in running
     derived = {k: v for k, v in derived.items() if k in declared and k not in given}
@@ -233,14 +244,17 @@ def value_of(values: Mapping[str, Mapping[str, Any]], node: NodeSpec, name: str)
 
 
 def source_address(
-    values: Mapping[str, Mapping[str, Any]], driver: NodeSpec, schemes: str = "udp|tcp"
+    values: Mapping[str, Mapping[str, Any]],
+    driver: NodeSpec,
+    schemes: str = "udp|tcp",
+    parameter: str = SOURCE,
 ) -> tuple[str, int]:
     """Where a sensor must be to feed a driver; ("", 0) when its source is none of ``schemes``.
 
     For udp that is where to send, for tcp where to listen. A driver that listens on all addresses
     is reached on the loopback.
     """
-    url = value_of(values, driver, SOURCE)
+    url = value_of(values, driver, parameter)
     match = re.fullmatch(rf"(?:{schemes})://(\[[^\]]*\]|[^:/?]+):(\d+).*", str(url))
     if match is None:
         return "", 0

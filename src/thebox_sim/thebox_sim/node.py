@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """ROS node ``sim``: plays a scenario on real sockets and publishes the truth.
 
-Publishes ``sim/truth`` and, when asked, ``ownship/fix`` and ``ownship/odometry``; the service
-``sim/set_fault`` makes a simulated sensor misbehave. The sensors' bytes go out by their own
+Publishes ``sim/truth`` in the box's own map frame (by ``ownship/datum``, where the own-ship's
+driver tells it) and, when asked, ``ownship/fix``, ``ownship/odometry`` and ``ownship/datum``; the
+service ``sim/set_fault`` makes a simulated sensor misbehave. The sensors' bytes go out by their own
 sockets, never by ROS.
 """
 
 from __future__ import annotations
 
 import array
+import importlib.util
 import json
 import math
 import sys
@@ -19,139 +21,171 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-import rclpy
-from geometry_msgs.msg import Point, Quaternion, Vector3
 from nav_msgs.msg import Odometry
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.time import Time
-from sensor_msgs.msg import Image, NavSatFix, NavSatStatus
+from sensor_msgs.msg import Image, NavSatFix
 
-from thebox_core.node import spin
+from thebox_core.datum_listener import DatumListener
+from thebox_core.health import ERROR, Report
+from thebox_core.node import BoxNode, run
 from thebox_core.parameters import ParameterError
-from thebox_core.qos import PICTURES, STATE
-from thebox_interfaces.msg import Track, TruthArray, TruthObject
+from thebox_core.qos import LATCHED, PICTURES, STATE
+from thebox_interfaces.msg import TruthArray
 from thebox_interfaces.srv import SetFault
 from thebox_sim.config import ScenarioError
-from thebox_sim.geometry import Datum
+from thebox_sim.geometry import Datum, Vector
+from thebox_sim.messages import datum_message, fix, odometry, truth_array
 from thebox_sim.offline import truth_line
 from thebox_sim.parameters import DEFAULT_PORTS, PARAMETERS
 from thebox_sim.scenario import load_scenario
-from thebox_sim.sky import Sky, Target, Truth
+from thebox_sim.sky import FAULT_NONE, SERVER_RETRY, Sky, Target
 from thebox_sim.tcp import TcpServer
 
-_CLASSES = {
-    "drone": Track.CLASS_DRONE,
-    "bird": Track.CLASS_BIRD,
-    "airplane": Track.CLASS_AIRPLANE,
-    "helicopter": Track.CLASS_HELICOPTER,
-    "boat": Track.CLASS_BOAT,
-    "other": Track.CLASS_OTHER,
-}
 
-
-class SimNode(Node):
+class SimNode(BoxNode):
     """The simulated sky as a node."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__("sim", **options)
-        values = self._declare_parameters()
+    PARAMETERS = tuple(PARAMETERS)
+
+    def __init__(self, name: str = "sim", **options: Any) -> None:
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._video: TcpServer | None = None
+        self._video_problem = ""
+        self._truth_file: TextIO | None = None
+        self._problems: list[str] = []
+        self._truth_due = 0.0
+        self._counted: dict[str, tuple[float, int, int]] = {}
+        super().__init__(name, **options)
+        try:
+            self.sky = self._make_sky()
+            if self.values["truth_file"]:
+                # Open for as long as the node lives; close() closes it.
+                self._truth_file = Path(self.values["truth_file"]).open(  # noqa: SIM115
+                    "w", encoding="utf-8"
+                )
+        except (ScenarioError, OSError) as error:
+            # What ends the process with a reason, as a parameter that is not allowed does.
+            raise ParameterError(f"{name}: {error}") from error
+        self._origin = self.sky.truth().own_ship.position
+        self._truth = self.create_publisher(TruthArray, "sim/truth", STATE)
+        self._heard_datum: DatumListener | None = None
+        if self.values["publish_ownship"]:
+            self._odometry = self.create_publisher(Odometry, "ownship/odometry", STATE)
+            self._fix = self.create_publisher(NavSatFix, "ownship/fix", STATE)
+            self._datum_out = self.create_publisher(NavSatFix, "ownship/datum", LATCHED)
+            self._datum_out.publish(datum_message(self.get_clock().now().to_msg(), self._datum))
+        else:
+            self._heard_datum = DatumListener(self)
+        self.create_service(SetFault, "sim/set_fault", self._on_set_fault)
+        self.health.hardware_id(self.sky.scenario.name)
+        self.health.add("sky", self._report)
+        self.sky.start()
+        self._start_video()
+        # A thread, not a timer: the sky plays in wall time, also where the graph runs on /clock.
+        self._start(self._publish_often, 1.0 / self.values["truth_rate"])
+        self.get_logger().info(
+            f"scenario '{self.sky.scenario.name}', seed {self.values['seed']}: "
+            f"{', '.join(self.sky.sensors) or 'no sensor'}"
+        )
+
+    def _make_sky(self) -> Sky:
+        values = self.values
         scenario = load_scenario(values["scenario"])
         if not values["datum.from_scenario"]:
             scenario = scenario.with_datum(
                 Datum(values["datum.latitude"], values["datum.longitude"], values["datum.altitude"])
             )
+        self._datum = scenario.world.datum
         targets = {
             name: Target(values[f"{name}.host"], values[f"{name}.port"])
             for name in DEFAULT_PORTS
             if values[f"{name}.enabled"]
         }
-        listen = {}
+        listen, serial = {}, {}
+        if values["mara.enabled"] and values["mara.transport"] != "udp":
+            address = targets.pop("mara")
+            if values["mara.transport"] == "tcp":
+                listen["mara"] = address
+            else:
+                serial["mara"] = values["mara.serial_link"]
         beacon = None
         if values["dspnor.enabled"]:
             listen["dspnor"] = Target(values["dspnor.control_host"], values["dspnor.control_port"])
             beacon = Target(values["dspnor.beacon_host"], values["dspnor.beacon_port"])
         if values["trakka.enabled"]:
             listen["trakka"] = Target(values["trakka.host"], values["trakka.port"])
-        # Sensors stamp with UTC from their own clocks, whatever time the graph runs on.
-        utc = Clock(clock_type=ClockType.SYSTEM_TIME).now().nanoseconds * 1e-9
-        self.sky = Sky(
+        return Sky(
             scenario,
             values["seed"],
             targets,
-            utc,
+            # Sensors stamp with UTC from their own clocks, whatever time the graph runs on.
+            Clock(clock_type=ClockType.SYSTEM_TIME).now().nanoseconds * 1e-9,
             values["rate"],
             listen=listen,
+            serial=serial,
             beacon_target=beacon,
         )
-        self._datum = scenario.world.datum
-        self._publish_ownship = values["publish_ownship"]
-        self._truth = self.create_publisher(TruthArray, "sim/truth", STATE)
-        if self._publish_ownship:
-            self._odometry = self.create_publisher(Odometry, "ownship/odometry", STATE)
-            self._fix = self.create_publisher(NavSatFix, "ownship/fix", STATE)
-        self.create_service(SetFault, "sim/set_fault", self._on_set_fault)
-        self._stopping = threading.Event()
-        self._problems: list[str] = []
-        self._origin = self.sky.truth().own_ship.position
-        self._truth_due = 0.0
-        self._truth_file: TextIO | None = None
-        if values["truth_file"]:
-            # Open for as long as the node lives; destroy_node closes it.
-            self._truth_file = Path(values["truth_file"]).open("w", encoding="utf-8")  # noqa: SIM115
-        self._video: TcpServer | None = None
-        self._threads: list[threading.Thread] = []
-        self.sky.start()
-        self._start_video(values)
-        # A thread, not a timer: the sky plays in wall time, also where the graph runs on /clock.
-        self._start(self._publish_often, 1.0 / values["truth_rate"])
-        addresses = ", ".join(
-            f"{n} to {t.host}:{t.port}" for n, t in targets.items() if n in self.sky.sensors
-        )
-        self.get_logger().info(
-            f"scenario '{scenario.name}', seed {values['seed']}: {addresses or 'no sensor'}"
-        )
 
-    def destroy_node(self) -> None:
-        """Stop the sky and release the node."""
-        if hasattr(self, "_threads"):
-            self._stopping.set()
-            for thread in self._threads:
-                thread.join()
-            if self._video is not None:
-                self._video.stop()
-            if self._truth_file is not None:
-                self._truth_file.close()
+    def close(self) -> None:
+        """Stop the sky, release sockets and files."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        if self._video is not None:
+            self._video.stop()
+            self._video = None
+        if self._truth_file is not None:
+            self._truth_file.close()
         if hasattr(self, "sky"):
             self.sky.stop()
-        super().destroy_node()
 
     def _start(self, target: Callable[[float], None], period: float) -> None:
         thread = threading.Thread(target=target, args=(period,), daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _start_video(self, values: dict[str, Any]) -> None:
-        camera = self.sky.camera
+    # Pictures ---------------------------------------------------------------------------------
+
+    def _start_video(self) -> None:
+        values, camera = self.values, self.sky.camera
         topic = values["video.topic"]
         if camera is None or not (values["video.enabled"] or topic):
+            return
+        if importlib.util.find_spec("cv2") is None:
+            self._video_problem = "no pictures: install opencv-python-headless, or set "
+            self._video_problem += "video.enabled to false"
+            self.get_logger().warning(self._video_problem)
             return
         # Imported here: a sky without pictures needs no OpenCV.
         from thebox_sim.video import MjpegSession, Renderer, Studio  # noqa: PLC0415
 
         renderer = Renderer(values["video.width"], values["video.height"])
-        studio = Studio(renderer, values["video.rate"], camera.pose, self.sky.scene)
+        self._studio = Studio(renderer, values["video.rate"], camera.pose, self.sky.scene)
+        self._open_session = lambda: MjpegSession(self._studio.jpeg)
         if values["video.enabled"]:
-            self._video = TcpServer(
-                values["video.host"], values["video.port"], lambda: MjpegSession(studio.jpeg)
-            )
+            self._start(self._serve_video, SERVER_RETRY)
         if topic:
             self._pictures = self.create_publisher(Image, topic, PICTURES)
-            self._studio = studio
             self._start(self._publish_pictures, 1.0 / values["video.rate"])
+
+    def _serve_video(self, retry: float) -> None:
+        """Open the video's port; one that is taken is tried again."""
+        host, port = self.values["video.host"], self.values["video.port"]
+        while not self._stopping.is_set():
+            try:
+                self._video = TcpServer(host, port, self._open_session)
+            except OSError as error:
+                self._video_problem = (
+                    f"video: cannot listen on {host}:{port}: {error.strerror}; free the port or "
+                    "set another one"
+                )
+            else:
+                self._video_problem = ""
+                return
+            self._stopping.wait(retry)
 
     def _publish_pictures(self, period: float) -> None:
         due, last = time.monotonic(), -1
@@ -173,25 +207,7 @@ class SimNode(Node):
             message.data = array.array("B", picture.tobytes())
             self._pictures.publish(message)
 
-    def _declare_parameters(self) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for parameter in PARAMETERS:
-            descriptor = ParameterDescriptor(
-                description=parameter.description, read_only=parameter.read_only
-            )
-            low, high = parameter.minimum, parameter.maximum
-            if low is not None and high is not None:
-                if parameter.scalar_type is int:
-                    descriptor.integer_range = [
-                        IntegerRange(from_value=int(low), to_value=int(high), step=1)
-                    ]
-                else:
-                    descriptor.floating_point_range = [
-                        FloatingPointRange(from_value=float(low), to_value=float(high))
-                    ]
-            declared = self.declare_parameter(parameter.name, parameter.default, descriptor)
-            values[parameter.name] = parameter.coerce(declared.value)
-        return values
+    # Faults, truth, health --------------------------------------------------------------------
 
     def _on_set_fault(
         self, request: SetFault.Request, response: SetFault.Response
@@ -218,7 +234,7 @@ class SimNode(Node):
             self._publish()
 
     def _publish(self) -> None:
-        for problem in self.sky.problems():
+        for problem in self._all_problems():
             if problem not in self._problems:
                 self._problems.append(problem)
                 self.get_logger().error(problem)
@@ -230,101 +246,64 @@ class SimNode(Node):
             self._truth_file.flush()
         age = Duration(seconds=max(0.0, time.monotonic() - truth.taken))
         stamp = (self.get_clock().now() - age).to_msg()
-        self._truth.publish(_truth_array(truth, stamp))
-        if self._publish_ownship:
-            self._odometry.publish(_odometry(truth, stamp))
-            self._fix.publish(_fix(truth, stamp, self._datum))
+        self._truth.publish(truth_array(truth, stamp, self._in_map))
+        if self.values["publish_ownship"]:
+            self._odometry.publish(odometry(truth, stamp))
+            self._fix.publish(fix(truth, stamp, self._datum))
+
+    def _in_map(self, position: Vector) -> Vector:
+        """Return a position of the scenario in the box's map frame; the scenario's until that is
+        known. Their axes differ by less than half a milliradian for each kilometre between them.
+        """  # noqa: D205 - one sentence needs the two lines
+        datum = self._heard_datum.datum if self._heard_datum is not None else None
+        if datum is None:
+            return position
+        latitude, longitude, altitude = self._datum.to_geodetic(position)
+        return datum.to_map(math.radians(latitude), math.radians(longitude), altitude)
+
+    def _all_problems(self) -> list[str]:
+        return [*self.sky.problems(), *([self._video_problem] if self._video_problem else [])]
+
+    def _report(self, report: Report) -> None:
+        sky, now = self.sky, time.monotonic()
+        report.put("scenario", sky.scenario.name)
+        report.put("seed", self.values["seed"])
+        report.put("time", sky.world.time)
+        report.put("skipped", sky.skipped)
+        for name, sent in sky.counts().items():
+            since, datagrams, size = self._counted.get(name, (math.nan, 0, 0))
+            self._counted[name] = (now, sent.datagrams, sent.bytes)
+            report.put(f"{name}.rate", (sent.datagrams - datagrams) / (now - since))
+            report.put(f"{name}.bytes_per_second", (sent.bytes - size) / (now - since))
+            report.put(f"{name}.datagrams", sent.datagrams)
+            report.put(f"{name}.unsent", sent.errors)
+            if sent.clients is not None:
+                report.put(f"{name}.clients", sent.clients)
+        for name, fault in sky.faults().items():
+            size_of = "" if math.isnan(fault.value) else f" {fault.value:g}"
+            report.put(f"{name}.fault", f"{fault.kind}{size_of}")
+            if fault.kind != FAULT_NONE:
+                # Not a fault of this node: it does what it was told.
+                report.findings.append(f"{name} is told to fail: {fault.kind}{size_of}")
+        for problem in self._all_problems():
+            report.find(ERROR, problem)
+        if self._video is not None:
+            report.put("video.clients", self._video.clients)
+        report.findings.append(f"'{sky.scenario.name}' at {sky.world.time:.0f} s")
 
 
-def _truth_array(truth: Truth, stamp: Time) -> TruthArray:
-    message = TruthArray()
-    message.header.stamp = stamp
-    message.header.frame_id = "map"
-    for item in truth.objects:
-        east, north, up = item.position
-        v_east, v_north, v_up = item.velocity
-        message.objects.append(
-            TruthObject(
-                id=item.id,
-                object_class=_CLASSES[item.object_class],
-                label=item.label,
-                position=Point(x=east, y=north, z=up),
-                velocity=Vector3(x=v_east, y=v_north, z=v_up),
-                emitter_ids=list(item.emitter_keys),
-            )
-        )
-    return message
+def main() -> None:
+    """Run the node as a process; a sky that failed ends it with status 1."""
+    made: list[SimNode] = []
 
+    def make() -> SimNode:
+        made.append(SimNode())
+        return made[-1]
 
-def _odometry(truth: Truth, stamp: Time) -> Odometry:
-    ship = truth.own_ship
-    message = Odometry()
-    message.header.stamp = stamp
-    message.header.frame_id = "map"
-    message.child_frame_id = "base_link"
-    east, north, up = ship.position
-    message.pose.pose.position = Point(x=east, y=north, z=up)
-    # REP-103: yaw counts counter-clockwise from east, heading clockwise from north.
-    yaw = math.pi / 2.0 - ship.heading
-    message.pose.pose.orientation = Quaternion(
-        x=0.0, y=0.0, z=math.sin(yaw / 2.0), w=math.cos(yaw / 2.0)
-    )
-    v_east, v_north, _ = ship.velocity
-    forward = v_east * math.cos(yaw) + v_north * math.sin(yaw)
-    left = -v_east * math.sin(yaw) + v_north * math.cos(yaw)
-    message.twist.twist.linear = Vector3(x=forward, y=left, z=0.0)
-    message.twist.twist.angular = Vector3(x=0.0, y=0.0, z=-ship.heading_rate)
-    # The truth is known: one metre and half a degree stand for a good receiver and compass.
-    position_variance, heading_variance = 1.0, math.radians(0.5) ** 2
-    covariance = [0.0] * 36
-    for index in (0, 7, 14):
-        covariance[index] = position_variance
-    for index in (21, 28, 35):
-        covariance[index] = heading_variance
-    message.pose.covariance = covariance
-    speeds = [0.0] * 36
-    for index in (0, 7, 14):
-        speeds[index] = 0.01
-    for index in (21, 28, 35):
-        speeds[index] = math.radians(0.5) ** 2
-    message.twist.covariance = speeds
-    return message
-
-
-def _fix(truth: Truth, stamp: Time, datum: Datum) -> NavSatFix:
-    message = NavSatFix()
-    message.header.stamp = stamp
-    message.header.frame_id = "base_link"
-    message.status.status = NavSatStatus.STATUS_FIX
-    message.status.service = NavSatStatus.SERVICE_GPS
-    message.latitude, message.longitude, message.altitude = datum.to_geodetic(
-        truth.own_ship.position
-    )
-    message.position_covariance = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.position_covariance_type = NavSatFix.COVARIANCE_TYPE_DIAGONAL_KNOWN
-    return message
-
-
-def main(args: list[str] | None = None) -> int:
-    """Run the node until it is interrupted; return the exit status."""
-    rclpy.init(args=args)
-    node: SimNode | None = None
-    try:
-        node = SimNode()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        spin(executor)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
-    except (ScenarioError, ParameterError, OSError, ImportError) as error:
-        print(f"sim: {error}", file=sys.stderr)
-        return 2
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    run(make)
+    if made and made[-1].sky.failure is not None:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -125,6 +125,20 @@ PARAMETERS: list[Parameter] = [
         "File that the truth is written to, one JSON line a second; empty: none.",
         read_only=True,
     ),
+    Parameter(
+        "mara.transport",
+        "udp",
+        "How the simulated mara speaks: datagrams to mara.host and mara.port, a TCP server on that "
+        "address, or a serial line.",
+        choices=("udp", "tcp", "serial"),
+        read_only=True,
+    ),
+    Parameter(
+        "mara.serial_link",
+        "/tmp/thebox-mara",  # noqa: S108 - a link that only the same user can replace
+        "Path at which the driver finds the simulated serial line (serial://PATH).",
+        read_only=True,
+    ),
     *(p for name, port in DEFAULT_PORTS.items() for p in _sensor_parameters(name, port)),
     *_address("dspnor.control_", DSPNOR_CONTROL_PORT, "the simulated radar's control listens on"),
     *_address(
@@ -139,8 +153,9 @@ PARAMETERS: list[Parameter] = [
     *_address("trakka.", TRAKKA_PORT, "the simulated camera listens on"),
     Parameter(
         "video.enabled",
-        False,
-        "Render what the simulated camera sees and serve it as MJPEG over HTTP.",
+        True,
+        "Render what the simulated camera sees and serve it as MJPEG over HTTP, while anybody "
+        "looks; needs OpenCV.",
         read_only=True,
     ),
     *_address("video.", VIDEO_PORT, "the rendered video is served on"),

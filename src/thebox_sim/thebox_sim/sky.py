@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thebox_sim.geometry import Vector
 from thebox_sim.scenario import Scenario
@@ -23,6 +23,7 @@ from thebox_sim.sensors import make_sensor
 from thebox_sim.sensors.base import Sensor
 from thebox_sim.sensors.dspnor import beacon
 from thebox_sim.sensors.trakka import Trakka
+from thebox_sim.serial_line import SerialLine
 from thebox_sim.tcp import TcpServer
 from thebox_sim.world import OwnShip, Visible, World, random_stream, visible
 
@@ -98,13 +99,20 @@ class SentCounts:
     datagrams: int = 0
     bytes: int = 0
     errors: int = 0
+    clients: int | None = None
+    """Who is connected, where the sensor is a server."""
 
 
 class _Outlet:
     """One sensor's way out: its socket, its server, its faults, its counts."""
 
     def __init__(
-        self, sensor: Sensor, target: Target | None, listen: Target | None, seed: int
+        self,
+        sensor: Sensor,
+        target: Target | None,
+        listen: Target | None,
+        serial: str,
+        seed: int,
     ) -> None:
         self.sensor = sensor
         self.target = target
@@ -120,6 +128,7 @@ class _Outlet:
         self._stream_rng = random_stream(seed, "stream fault", sensor.name)
         self._recent: deque[bytes] = deque(maxlen=64)
         self._owed = 0.0
+        self._serial = SerialLine(serial) if serial else None
         self._socket: socket.socket | None = None
         if target is not None:
             family = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0][0]
@@ -171,6 +180,9 @@ class _Outlet:
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
+        if self._serial is not None:
+            self._serial.close()
+            self._serial = None
         if self.server is not None:
             self.server.stop()
             self.server = None
@@ -204,20 +216,28 @@ class _Outlet:
         return self._stream_rng.bytes(len(chunk))
 
     def _send(self, datagram: bytes) -> None:
+        if self._serial is not None:
+            self._count(self._serial.write(datagram), datagram)
+            return
         if self._socket is None or self.target is None:
             if self.server is not None and self.server.clients:
                 self.server.broadcast(datagram)
-                self.counts.datagrams += 1
-                self.counts.bytes += len(datagram)
+                self._count(True, datagram)
             return
         try:
             self._socket.sendto(datagram, (self.target.host, self.target.port))
         except OSError:
             # Nobody listens yet, or the send buffer is full: a real sensor would not care either.
-            self.counts.errors += 1
+            self._count(False, datagram)
         else:
+            self._count(True, datagram)
+
+    def _count(self, sent: bool, datagram: bytes) -> None:
+        if sent:
             self.counts.datagrams += 1
             self.counts.bytes += len(datagram)
+        else:
+            self.counts.errors += 1
 
 
 class Sky:
@@ -228,9 +248,11 @@ class Sky:
     :param start_epoch: UTC of the scenario's start in seconds since 1970: what sensors stamp with.
     :param rate: seconds of the scenario per second of wall time, for :meth:`start`.
     :raises ValueError: for a rate that is not above zero.
-    :param listen: where the sensors that speak TCP (trakka, dspnor's control) wait for the box.
+    :param listen: where the sensors that speak TCP (trakka, dspnor's control, mara where it is not
+        named in ``targets``) wait for the box.
+    :param serial: path of the pseudo-terminal's link, for the sensors on a serial line.
     :param beacon_target: where the radar's discovery beacon goes, once a second.
-    :raises OSError: for a host that does not resolve.
+    :raises OSError: for a host that does not resolve, or a link that cannot be made.
     """
 
     def __init__(
@@ -242,6 +264,7 @@ class Sky:
         rate: float = 1.0,
         *,
         listen: Mapping[str, Target] | None = None,
+        serial: Mapping[str, str] | None = None,
         beacon_target: Target | None = None,
     ) -> None:
         if not (rate > 0.0 and math.isfinite(rate)):
@@ -254,16 +277,17 @@ class Sky:
         self._thread: threading.Thread | None = None
         self.skipped = 0.0
         self.failure: BaseException | None = None
-        served = dict(listen or {})
+        served, lines = dict(listen or {}), dict(serial or {})
         self._outlets = {
             name: _Outlet(
                 make_sensor(name, settings, seed, start_epoch),
                 targets.get(name),
                 served.get(name),
+                lines.get(name, ""),
                 seed,
             )
             for name, settings in scenario.sensors.items()
-            if name in targets or name in served
+            if name in targets or name in served or name in lines
         }
         self._beacon = beacon_target if "dspnor" in self._outlets else None
         self._beacon_due = 0.0
@@ -336,9 +360,14 @@ class Sky:
         """Return what each sensor has sent so far."""
         with self._lock:
             return {
-                name: SentCounts(o.counts.datagrams, o.counts.bytes, o.counts.errors)
+                name: replace(o.counts, clients=o.server.clients if o.server else None)
                 for name, o in self._outlets.items()
             }
+
+    def faults(self) -> dict[str, Fault]:
+        """Return how each sensor misbehaves at the moment."""
+        with self._lock:
+            return {name: o.fault for name, o in self._outlets.items()}
 
     def set_fault(self, sensor: str, kind: str, value: float = math.nan) -> str:
         """Make a sensor misbehave, or behave again (``none``); return what now holds, in words.

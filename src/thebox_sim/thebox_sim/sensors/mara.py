@@ -20,6 +20,7 @@ from typing import Any
 from thebox_sim.config import setting
 from thebox_sim.geometry import wrap_two_pi
 from thebox_sim.sensors.base import NAN, Measurement, Report, Sensor, in_sector, look_at
+from thebox_sim.tcp import Session
 from thebox_sim.world import SkyObject, World
 
 COLUMNS = (
@@ -232,6 +233,10 @@ class Mara(Sensor):
             datagrams.append("".join(f"{line}\n" for line in block).encode("utf-8"))
         return datagrams
 
+    def open_session(self) -> Session:
+        """Return the conversation with a client: the station speaks, and listens to nothing."""
+        return _Listener()
+
     def _line(self, report: Report) -> str:
         s, m = self.settings, report.measurement
         sent = report.fields["time"] if m is None else m.time
@@ -267,6 +272,14 @@ class Mara(Sensor):
         if dialect == "kv":
             return " ".join(f"{key}={_quoted(value)}" for key, value in fields.items())
         return ",".join(str(fields.get(column, "")) for column in COLUMNS)
+
+
+class _Listener(Session):
+    """A client of the station's TCP port; the lines come to all of them alike."""
+
+    def received(self, chunk: bytes) -> bytes:
+        """Answer nothing."""
+        return b""
 
 
 def _label(object_class: str, channel: str, *, wrong: bool) -> str:
