@@ -513,8 +513,10 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(path: Path) -> None:
 # Events ---------------------------------------------------------------------------------------
 
 
-def _seen(x: float = math.nan, confirmed: bool = True, identity: str = "a") -> SeenTrack:
-    return SeenTrack(identity, 1, confirmed, "Mavic", 1.0, x, 5.0, 50.0)
+def _seen(
+    x: float = math.nan, confirmed: bool = True, identity: str = "a", quiet: bool = False
+) -> SeenTrack:
+    return SeenTrack(identity, 1, confirmed, "Mavic", quiet, 1.0, x, 5.0, 50.0)
 
 
 def _kinds(events: list[EventRow]) -> list[str]:
@@ -528,6 +530,21 @@ def test_track_is_confirmed_and_lost_once() -> None:
     assert _kinds(deriver.tracks([_seen()], 2.0)) == []
     assert _kinds(deriver.tracks([], 3.0)) == ["track_lost"]
     assert _kinds(deriver.tracks([], 4.0)) == []
+
+
+def test_bird_is_told_quietly_until_it_is_none() -> None:
+    deriver = Deriver()
+    (event,) = deriver.tracks([_seen(quiet=True)], 0.0)
+    assert event.severity == INFO
+    resumed = Deriver()
+    resumed.resume({"a": (event.text, event.severity)})
+    for each in (deriver, resumed):
+        assert each.tracks([_seen(quiet=True)], 1.0) == []
+        (alert,) = each.tracks([_seen()], 2.0)
+        assert (alert.kind, alert.severity) == ("track_confirmed", ALERT)
+        assert "no longer taken for a harmless one" in alert.text
+        assert each.tracks([_seen(quiet=True)], 3.0) == []
+        assert each.tracks([_seen()], 4.0) == []
 
 
 def test_zone_is_entered_once_and_again_after_a_while_outside() -> None:

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, KeyValue
@@ -38,7 +38,7 @@ from thebox_core.health import ERROR, WARN, Report
 from thebox_core.measures import Rate
 from thebox_core.messages import from_uuid, to_uuid
 from thebox_core.node import ManagedNode, run
-from thebox_core.parameters import Parameter
+from thebox_core.parameters import Parameter, Value
 from thebox_core.qos import DETECTIONS, EVENTS, LATCHED, STATE
 from thebox_fusion.dronedb.deriving import LIFE_CYCLE, Deriver, SeenTrack
 from thebox_fusion.dronedb.records import (
@@ -90,6 +90,15 @@ _PATIENCE = 3.0  # seconds that a service waits for the disk
 _ZONES_MAX, _CORNERS_MAX = 200, 500
 _OWN_EVENTS = 2000  # identities remembered, to know our own events when they come back
 _TRACKS_KNOWN = 10_000
+#: Classes of which an operator may say that they are no alarm; a drone and an unknown always are.
+_QUIETABLE = {
+    "bird": Track.CLASS_BIRD,
+    "boat": Track.CLASS_BOAT,
+    "vehicle": Track.CLASS_VEHICLE,
+    "person": Track.CLASS_PERSON,
+    "airplane": Track.CLASS_AIRPLANE,
+    "helicopter": Track.CLASS_HELICOPTER,
+}
 
 PARAMETERS = (
     Parameter(
@@ -181,6 +190,13 @@ PARAMETERS = (
         "backup.folder",
         "",
         "Folder of backups that are given no name; empty: backup beside the database.",
+    ),
+    Parameter(
+        "alerts.quiet_classes",
+        ["bird", "boat", "vehicle", "person"],
+        "Classes whose tracks are reported without an alert: bird, boat, vehicle, person, "
+        "airplane, helicopter.",
+        element_type=str,
     ),
     Parameter(
         "health.hold",
@@ -276,13 +292,14 @@ def to_zone_row(message: Zone) -> ZoneRow:
     )
 
 
-def _seen(track: Track) -> SeenTrack:
+def _seen(track: Track, quiet: frozenset[int] = frozenset()) -> SeenTrack:
     located = track.range_observed
     return SeenTrack(
         id=from_uuid(track.id),
         number=track.number,
         confirmed=track.state >= Track.STATE_CONFIRMED,
         label=track.label,
+        quiet=track.object_class in quiet,
         bearing=track.bearing,
         x=track.position.x if located else math.nan,
         y=track.position.y if located else math.nan,
@@ -409,6 +426,13 @@ class DroneDB(ManagedNode):
             publisher = self.__dict__.pop(name, None)
             if publisher is not None:
                 self.destroy_publisher(publisher)
+
+    def check_parameters(self, values: dict[str, Value]) -> str:
+        """Refuse a class that is none."""
+        for name in cast("list[str]", values["alerts.quiet_classes"]):
+            if name not in _QUIETABLE:
+                return f"alerts.quiet_classes: '{name}' is none of {', '.join(_QUIETABLE)}"
+        return ""
 
     def parameters_changed(self, names: set[str]) -> None:
         """Take new limits; the rest is read when it is used."""
@@ -587,7 +611,8 @@ class DroneDB(ManagedNode):
             self._unreadable += 1
             return
         now = self.now()
-        seen = [_seen(track) for track in picture.tracks]
+        quiet = frozenset(_QUIETABLE[name] for name in self.values["alerts.quiet_classes"])
+        seen = [_seen(track, quiet) for track in picture.tracks]
         with self._lock:
             events = self._deriver.tracks(seen, now)
         self._report_events(events)

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from thebox_fusion.dronedb.records import ALERT, INFO, WARNING, EventRow, ZoneRow, inside
 
@@ -42,6 +43,8 @@ class SeenTrack:
     number: int
     confirmed: bool
     label: str
+    #: Whether it is of a class that nobody need be alarmed about (a bird, a boat).
+    quiet: bool = False
     bearing: float = math.nan
     x: float = math.nan
     y: float = math.nan
@@ -67,6 +70,11 @@ class _Subject:
     flapping: bool = False
 
 
+class _Announced(NamedTuple):
+    name: str
+    alerted: bool
+
+
 @dataclass
 class _Presence:
     within: bool = False
@@ -83,17 +91,18 @@ class Deriver:
     def __init__(self, hold: float = 3.0) -> None:
         self.hold = hold
         self.zones: list[ZoneRow] = []
-        self._announced: dict[str, str] = {}
+        self._announced: dict[str, _Announced] = {}
         self._presence: dict[tuple[str, str], _Presence] = {}
         self._subjects: dict[tuple[str, str], _Subject] = {}
         self._lifecycle: dict[str, str] = {}
         self._camera: tuple[str, str] | None = None
         self.counts: Counter[str] = Counter()
 
-    def resume(self, announced: Mapping[str, str]) -> None:
-        """Take over from a run before: these tracks were reported as confirmed."""
-        for track, text in announced.items():
-            self._announced.setdefault(track, text.partition(" confirmed")[0])
+    def resume(self, announced: Mapping[str, tuple[str, int]]) -> None:
+        """Take over from a run before: these tracks were reported, with text and severity."""
+        for track, (text, severity) in announced.items():
+            name = text.partition(" confirmed")[0]
+            self._announced.setdefault(track, _Announced(name, severity >= ALERT))
 
     def event(
         self,
@@ -122,32 +131,31 @@ class Deriver:
             present.add(track.id)
             if not track.confirmed:
                 continue
-            if track.id not in self._announced:
-                where = (
-                    ""
-                    if math.isnan(track.bearing)
-                    else f", bearing {math.degrees(track.bearing) % 360.0:03.0f}°"
-                )
-                events.append(
-                    self.event(
-                        now,
-                        ALERT,
-                        "track_confirmed",
-                        "fusion",
-                        f"{track.name} confirmed{where}",
-                        track=track.id,
-                    )
-                )
-            self._announced[track.id] = track.name
+            known = self._announced.get(track.id)
+            if known is None or not (known.alerted or track.quiet):
+                events.append(self._confirmed(track, known is not None, now))
+            alerted = not track.quiet or (known is not None and known.alerted)
+            self._announced[track.id] = _Announced(track.name, alerted)
             events += self._entries(track, now)
         for lost in [identity for identity in self._announced if identity not in present]:
-            name = self._announced.pop(lost)
+            name, alerted = self._announced.pop(lost)
+            severity = WARNING if alerted else INFO
             events.append(
-                self.event(now, WARNING, "track_lost", "fusion", f"{name} lost", track=lost)
+                self.event(now, severity, "track_lost", "fusion", f"{name} lost", track=lost)
             )
             for key in [key for key in self._presence if key[0] == lost]:
                 del self._presence[key]
         return events
+
+    def _confirmed(self, track: SeenTrack, known: bool, now: float) -> EventRow:
+        where = ""
+        if not math.isnan(track.bearing):
+            where = f", bearing {math.degrees(track.bearing) % 360.0:03.0f}°"
+        severity = INFO if track.quiet else ALERT
+        text = f"{track.name} confirmed{where}"
+        if known:
+            text += ": no longer taken for a harmless one"
+        return self.event(now, severity, "track_confirmed", "fusion", text, track=track.id)
 
     def _entries(self, track: SeenTrack, now: float) -> list[EventRow]:
         if not (math.isfinite(track.x) and math.isfinite(track.y)):
@@ -165,7 +173,7 @@ class Deriver:
                 events.append(
                     self.event(
                         now,
-                        ALERT if zone.alert_on_entry else INFO,
+                        ALERT if zone.alert_on_entry and not track.quiet else INFO,
                         "zone_entry",
                         "dronedb",
                         f"{track.name} entered {zone.name or 'a zone without a name'}",

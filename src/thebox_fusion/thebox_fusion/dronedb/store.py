@@ -454,22 +454,22 @@ class Store:
         with _explained(self.path):
             return _zones(self._db)
 
-    def announced(self, since: int) -> dict[str, str]:
+    def announced(self, since: int) -> dict[str, tuple[str, int]]:
         """Tracks whose confirmation was reported after ``since`` and whose loss was not.
 
         Returns:
-            the texts of the reports by the tracks' identities.
+            text and severity of the newest report by the tracks' identities.
         """
         with _explained(self.path):
             rows = self._db.execute(
-                "SELECT track_id, kind, text FROM events WHERE stamp >= ? AND kind IN "
+                "SELECT track_id, kind, text, severity FROM events WHERE stamp >= ? AND kind IN "
                 "('track_confirmed', 'track_lost') ORDER BY stamp, seq",
                 (since,),
             ).fetchall()
-        open_tracks: dict[str, str] = {}
-        for track, kind, text in rows:
+        open_tracks: dict[str, tuple[str, int]] = {}
+        for track, kind, text, severity in rows:
             if kind == "track_confirmed":
-                open_tracks[track] = text
+                open_tracks[track] = (text, severity)
             else:
                 open_tracks.pop(track, None)
         return open_tracks

@@ -53,12 +53,12 @@ class Resumed:
 
     Attributes:
         zones: as they were set.
-        announced: tracks reported as confirmed and not as lost, with the text of the report.
+        announced: tracks reported as confirmed and not as lost, with text and severity.
         schema: version found, 0 for a new file.
     """
 
     zones: list[ZoneRow]
-    announced: dict[str, str]
+    announced: dict[str, tuple[str, int]]
     schema: int
 
 
