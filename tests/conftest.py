@@ -117,6 +117,12 @@ class LiveGraph:
         ]
         if "dspnor" in running:
             settings.append(f"dspnor.control.port={ports()}")
+        left_out = arguments[arguments.index("--without") + 1] if "--without" in arguments else ""
+        settings += [
+            f"{server}.port={ports()}"
+            for server in ("rosbridge", "panel")
+            if server not in left_out.split(",")
+        ]
         if "trakka" in running:
             settings.append(f"trakka.video.source=http://127.0.0.1:{ports()}/")
         self.run_dir = run_dir

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
+    "BRIDGE",
     "COMPOSED",
     "DATABASE",
     "DATABASE_PATH",
     "NAMESPACE",
     "NODES",
+    "PANEL",
     "REPLAYED",
     "REPLAY_PARAMETERS",
     "SIMULATION",
@@ -66,6 +68,9 @@ class NodeSpec:
         reports: whether it publishes diagnostics at all.
         stage: place in the chain of stages that hand tracks on; None for no stage.
         stage_input, stage_output: the stage's own topic names, which the chain rule remaps.
+        foreign: whether it is another project's node: it gets its name by a remapping, and a
+            process of its own.
+        optional: whether it runs only when it is asked for.
     """
 
     name: str
@@ -80,6 +85,8 @@ class NodeSpec:
     stage: int | None = None
     stage_input: str = ""
     stage_output: str = ""
+    foreign: bool = False
+    optional: bool = False
 
     def load_class(self) -> Any:
         """Import the node's class.
@@ -197,6 +204,28 @@ NODES: tuple[NodeSpec, ...] = (
         managed=False,
     ),
     NodeSpec(
+        name="rosbridge",
+        package="rosbridge_server",
+        executable="rosbridge_websocket",
+        node_class="rosbridge_server.rosbridge_websocket:RosbridgeWebsocketNode",
+        group="support",
+        purpose="rosbridge v2, for the panel",
+        parameters="thebox_webui.parameters:BRIDGE",
+        managed=False,
+        reports=False,
+        foreign=True,
+    ),
+    NodeSpec(
+        name="panel",
+        package="thebox_webui",
+        executable="panel",
+        node_class="thebox_webui.node:Panel",
+        group="support",
+        purpose="the operator's panel, health and metrics over HTTP",
+        parameters="thebox_webui.parameters:PANEL",
+        managed=False,
+    ),
+    NodeSpec(
         name="sim",
         package="thebox_sim",
         executable="sky",
@@ -226,6 +255,8 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 }
 #: The node that keeps history, and the parameter that says in which file.
 DATABASE, DATABASE_PATH = "dronedb", "path"
+#: The bridge and the panel's server, which must know of each other.
+BRIDGE, PANEL = "rosbridge", "panel"
 #: The driver that a replayed capture feeds.
 REPLAYED = "droneshield"
 REPLAY_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
@@ -241,11 +272,13 @@ class Selection:
         sensors: names of the sensor nodes; None for all.
         simulation: whether the simulated sky plays.
         without: names of other nodes to leave out.
+        extra: names of optional nodes to run.
     """
 
     sensors: tuple[str, ...] | None = None
     simulation: bool = True
     without: frozenset[str] = field(default_factory=frozenset)
+    extra: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True)
@@ -296,11 +329,11 @@ def plan(selection: Selection, nodes: Sequence[NodeSpec] = NODES) -> tuple[Plann
     for name in selection.sensors or ():
         if name not in sensors:
             raise GraphError(f"'{name}' is no sensor; the sensors are {', '.join(sensors)}")
-    for name in selection.without:
+    for name in selection.without | selection.extra:
         spec(name, nodes)
 
     def wanted(node: NodeSpec) -> bool:
-        if node.name in selection.without:
+        if node.name in selection.without or (node.optional and node.name not in selection.extra):
             return False
         if node.group == "sensor":
             return selection.sensors is None or node.name in selection.sensors
@@ -336,9 +369,13 @@ def processes(planned: Sequence[PlannedNode], composed: bool) -> tuple[PlannedPr
     alone = [
         PlannedProcess(node.spec.name, node.spec.package, node.spec.executable, (node,))
         for node in planned
-        if not composed or node.spec.group == "simulation"
+        if not composed or node.spec.group == "simulation" or node.spec.foreign
     ]
-    inside = tuple(node for node in planned if composed and node.spec.group != "simulation")
+    inside = tuple(
+        node
+        for node in planned
+        if composed and node.spec.group != "simulation" and not node.spec.foreign
+    )
     if not inside:
         return tuple(alone)
     names = tuple(node.spec.name for node in inside)
@@ -350,6 +387,8 @@ def ros_arguments(
 ) -> tuple[str, ...]:
     """The ROS arguments of one process, from ``--ros-args`` on."""
     arguments = ["--ros-args", "-r", f"__ns:={namespace}"]
+    if process.nodes[0].spec.foreign:
+        arguments += ["-r", f"__node:={process.nodes[0].spec.name}"]
     for node in process.nodes:
         # Named, because one process may hold several nodes that use the same topic.
         for old, new in node.remappings:

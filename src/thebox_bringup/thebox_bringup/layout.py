@@ -13,9 +13,11 @@ from typing import Any
 from ament_index_python.packages import get_package_share_directory
 
 from thebox_bringup.graph import (
+    BRIDGE,
     DATABASE,
     DATABASE_PATH,
     NAMESPACE,
+    PANEL,
     REPLAY_PARAMETERS,
     REPLAYED,
     SIMULATION,
@@ -51,6 +53,7 @@ class Wanted:
         namespace: of the box.
         sensors: names of the sensors to run; None for all.
         without: names of other nodes to leave out.
+        extra: names of optional nodes to run.
         simulated: whether the simulated sky plays.
         replayed: whether a capture is fed to the DroneShield driver.
         composed: whether the box's nodes run in one process.
@@ -65,6 +68,7 @@ class Wanted:
     namespace: str = NAMESPACE
     sensors: tuple[str, ...] | None = None
     without: frozenset[str] = frozenset()
+    extra: frozenset[str] = frozenset()
     simulated: bool = True
     replayed: bool = False
     composed: bool = False
@@ -121,7 +125,7 @@ def lay_out(wanted: Wanted) -> Layout:
     if wanted.replayed and sensors is None:
         # A capture is of one sensor: the others would only report that nothing comes.
         sensors = (REPLAYED,)
-    planned = plan(Selection(sensors, wanted.simulated, wanted.without))
+    planned = plan(Selection(sensors, wanted.simulated, wanted.without, wanted.extra))
     nodes = tuple(node.spec for node in planned)
 
     shipped = Path(get_package_share_directory("thebox_bringup")) / "config" / "thebox.yaml"
@@ -146,6 +150,7 @@ def lay_out(wanted: Wanted) -> Layout:
     derived: Values = {}
     if wanted.simulated:
         derived = follow_drivers({**site, SIMULATION: asked}, nodes)
+    derived = derived | _panel(wanted, nodes, site, merge(*layers[1:], settings).get(PANEL, {}))
     overrides = check(merge(kept, mode, clock, derived, sky, settings), nodes)
     values = check(merge(site, derived), nodes)
 
@@ -170,6 +175,29 @@ def lay_out(wanted: Wanted) -> Layout:
         simulated=wanted.simulated,
         replay_to=replay_to,
     )
+
+
+def _panel(
+    wanted: Wanted,
+    nodes: tuple[NodeSpec, ...],
+    values: Mapping[str, Mapping[str, Any]],
+    asked: Mapping[str, Any],
+) -> Values:
+    """What the panel's server must know of the graph, unless the site says otherwise."""
+    running = {node.name: node for node in nodes}
+    if PANEL not in running:
+        return {}
+    box = [node for node in nodes if node.group != "simulation"]
+    known: dict[str, Any] = {
+        "nodes": [node.name for node in box],
+        "plugins": [node.name for node in box if node.group == "sensor"],
+    }
+    if wanted.config is not None:
+        known["settings_file"] = str(wanted.config.absolute())
+    if BRIDGE in running:
+        port = value_of(values, running[BRIDGE], "port")
+        known["bridge"] = f"ws://127.0.0.1:{port}/"
+    return {PANEL: {name: value for name, value in known.items() if name not in asked}}
 
 
 def _settings(wanted: Wanted, nodes: tuple[NodeSpec, ...]) -> Values:

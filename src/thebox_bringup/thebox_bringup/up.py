@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-from thebox_bringup.graph import NAMESPACE, TRACKS, GraphError, ros_arguments, spec
+from thebox_bringup.graph import NAMESPACE, PANEL, TRACKS, GraphError, ros_arguments, spec
 from thebox_bringup.layout import Layout, Wanted, lay_out
 from thebox_bringup.settings import SettingsError, write_file
 from thebox_bringup.supervision import (
@@ -103,6 +103,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--namespace", default=NAMESPACE, help=f"default {NAMESPACE}")
     made.add_argument("--sensors", metavar="A,B", help="only these sensors; default all")
     made.add_argument("--without", metavar="A,B", default="", help="leave these nodes out")
+    made.add_argument(
+        "--with", metavar="A,B", default="", dest="extra", help="run these optional nodes too"
+    )
     made.add_argument("--composed", action="store_true", help="the box's nodes in one process")
     made.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warn", "error", "fatal")
@@ -128,6 +131,7 @@ def wanted(options: argparse.Namespace, data: Path | None = None) -> Wanted:
         namespace=options.namespace,
         sensors=None if options.sensors is None else names(options.sensors),
         without=frozenset(names(options.without)),
+        extra=frozenset(names(options.extra)),
         simulated=options.replay is None and not options.no_sim,
         replayed=options.replay is not None,
         composed=options.composed,
@@ -347,6 +351,10 @@ class Up:
                 said = health.summary or held.spec.purpose
                 say(f"  {held.spec.name:<14}{state:<10}{pid:>8}  {said}")
         say()
+        for node in self.layout.nodes:
+            if node.name == PANEL:
+                address = (watch.health(node).values or {}).get("address", "")
+                say(f"  panel    {address}   health  {address}health   metrics  {address}metrics")
         for node in self.layout.nodes:
             source = self.layout.source_of(node)
             if source:
