@@ -1,0 +1,206 @@
+// Copyright 2026 The TheBox contributors
+// SPDX-License-Identifier: Apache-2.0
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { effect } from "@preact/signals";
+import { GimbalStateConstants as G } from "../generated/messages";
+import { radians } from "../core/angles";
+import { angle, bearing, age } from "../core/format";
+import { seconds } from "../core/codec";
+import { callsign } from "../core/track";
+import { bridge, mayCommand, signature, watchCamera } from "../state/box";
+import { isLive, pausedAt, shownTime } from "../state/clock";
+import { lockCamera, slew, slewToBearing, stopCamera, stowCamera, zoomCamera } from "../state/commands";
+import { imageTick, listed, selected, shownImage } from "../state/picture";
+import { preferences } from "../state/preferences";
+import { slewToTrack } from "./actions";
+
+const MODES: Record<number, string> = {
+  [G.MODE_RATE]: "free",
+  [G.MODE_CAGE]: "caged",
+  [G.MODE_STOW]: "stowed",
+  [G.MODE_GEO_POINT]: "on a point",
+};
+
+/** Paints the newest picture and its boxes; one that comes while another is decoded replaces it. */
+function paintVideo(canvas: HTMLCanvasElement, said: (time: number) => void): () => void {
+  const ctx = canvas.getContext("2d") as CanvasRenderingContext2D;
+  let busy = false;
+  let painted: unknown;
+  let paintedBoxes: unknown;
+  const paint = async (): Promise<void> => {
+    const { image, boxes } = shownImage();
+    if (busy || image === undefined || (image === painted && boxes === paintedBoxes)) return;
+    busy = true;
+    try {
+      const kind = /png/i.test(image.format) ? "image/png" : "image/jpeg";
+      const bitmap = await createImageBitmap(new Blob([image.data as Uint8Array<ArrayBuffer>], { type: kind }));
+      if (canvas.width !== bitmap.width) canvas.width = bitmap.width;
+      if (canvas.height !== bitmap.height) canvas.height = bitmap.height;
+      ctx.drawImage(bitmap, 0, 0);
+      bitmap.close();
+      const time = seconds(image.header.stamp);
+      if (boxes !== undefined && Math.abs(seconds(boxes.header.stamp) - time) < 1) drawBoxes(ctx, boxes);
+      painted = image;
+      paintedBoxes = boxes;
+      said(time);
+    } catch (error) {
+      console.error("camera picture", error);
+      painted = image;
+    } finally {
+      busy = false;
+    }
+    const newest = shownImage();
+    if (newest.image !== painted) void paint();
+  };
+  return effect(() => {
+    void [imageTick.value, pausedAt.value];
+    void paint();
+  });
+}
+
+function drawBoxes(ctx: CanvasRenderingContext2D, boxes: NonNullable<ReturnType<typeof shownImage>["boxes"]>): void {
+  ctx.lineWidth = 2;
+  ctx.font = "600 15px 'Inter Variable', sans-serif";
+  for (const one of boxes.detections) {
+    const { center, size_x: w, size_y: h } = one.bbox;
+    const x = center.position.x - w / 2;
+    const y = center.position.y - h / 2;
+    ctx.strokeStyle = "#ff7a5c";
+    ctx.strokeRect(x, y, w, h);
+    const best = one.results[0]?.hypothesis;
+    if (best === undefined) continue;
+    const words = `${best.class_id} ${Math.floor(best.score * 100)} %`;
+    ctx.fillStyle = "rgba(8,12,17,0.8)";
+    ctx.fillRect(x, y - 22, ctx.measureText(words).width + 10, 20);
+    ctx.fillStyle = "#ffd9cf";
+    ctx.fillText(words, x + 5, y - 7);
+  }
+}
+
+function Video() {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [time, setTime] = useState(NaN);
+  useEffect(() => {
+    watchCamera(true);
+    const stop = canvas.current === null ? undefined : paintVideo(canvas.current, setTime);
+    return () => {
+      stop?.();
+      watchCamera(false);
+    };
+  }, []);
+  const old = shownTime() - time;
+  return (
+    <div class="video">
+      <canvas ref={canvas} width={960} height={540} role="img" aria-label="What the camera sees" data-test="video" />
+      {!Number.isFinite(time) ? <p>No pictures yet. Has the camera a video source (trakka, video.source)?</p> : null}
+      {old > 3 ? <p class="late">Picture {age(old)} old</p> : null}
+    </div>
+  );
+}
+
+export function CameraPage() {
+  const { gimbal } = listed.value;
+  const { units } = preferences.value;
+  const [text, setText] = useState("");
+  const [tilt, setTilt] = useState("");
+  const id = selected.value;
+  const track = id === undefined ? undefined : listed.value.byId.get(id);
+  const locked = !mayCommand() || !isLive.value || bridge.link.value !== "open";
+  const mine = gimbal?.held_by === signature();
+  const zoom = gimbal?.zoom_ratio ?? NaN;
+  const field = gimbal?.horizontal_field_of_view ?? NaN;
+  const direction = Number(text);
+  const usable = text.trim() !== "" && Number.isFinite(direction) && direction >= 0 && direction <= 360;
+  const tiltUsable = tilt.trim() === "" || (Number.isFinite(Number(tilt)) && Math.abs(Number(tilt)) <= 90);
+  // The width of the view where it is known; else the ratio, which needs the driver's field_of_view.
+  const zoomBy = (factor: number): void =>
+    void (Number.isFinite(field) ? zoomCamera(NaN, Math.min(field / factor, 2.8)) : zoomCamera(Math.max(1, (zoom || 1) * factor), NaN));
+  const going = slew.value;
+  return (
+    <div class="scroll camera">
+      <Video />
+      <dl class="numbers">
+        <div>
+          <dt>looks at</dt>
+          <dd data-test="camera-bearing">{bearing(gimbal?.bearing ?? NaN, units)}</dd>
+        </div>
+        <div>
+          <dt>elevation</dt>
+          <dd>{angle(gimbal?.elevation ?? NaN, units)}</dd>
+        </div>
+        <div>
+          <dt>field of view</dt>
+          <dd>{angle(field, units)}</dd>
+        </div>
+        <div>
+          <dt>zoom</dt>
+          <dd>{Number.isFinite(zoom) ? `${zoom.toFixed(1)} ×` : "–"}</dd>
+        </div>
+        <div>
+          <dt>mode</dt>
+          <dd>
+            {MODES[gimbal?.mode ?? 0] ?? "unknown"}
+            {gimbal?.slewing ? ", slewing" : gimbal?.following ? ", following" : ""}
+          </dd>
+        </div>
+        <div class="wide">
+          <dt>steered by</dt>
+          <dd data-test="steered-by">
+            {gimbal?.steered_by || "nobody"}
+            {gimbal?.held_by ? `; held by ${gimbal.held_by}` : "; automatic cueing allowed"}
+          </dd>
+        </div>
+      </dl>
+      {going ? (
+        <div class="card going" role="status">
+          {going.text}
+          {Number.isFinite(going.error) ? `, ${angle(Math.abs(going.error), units)} to go` : "…"}
+          <button type="button" onClick={() => going.cancel()}>
+            Cancel
+          </button>
+        </div>
+      ) : null}
+      <div class="acts">
+        <button type="button" class="primary" disabled={locked || track === undefined} onClick={() => slewToTrack(id)}>
+          Slew to {track ? callsign(track.track) : "selected track"}
+        </button>
+        <button type="button" class="danger" disabled={!mayCommand()} onClick={() => stopCamera()}>
+          Stop
+        </button>
+        <button type="button" disabled={locked} onClick={() => void stowCamera()}>
+          Stow
+        </button>
+        <button type="button" disabled={locked} aria-pressed={mine} onClick={() => void lockCamera(!mine)}>
+          {mine ? "Give the camera back" : "Take the camera"}
+        </button>
+      </div>
+      <form
+        class="acts"
+        onSubmit={(event) => {
+          event.preventDefault();
+          slewToBearing(bearing(radians(direction), units), radians(direction), tilt.trim() === "" ? NaN : radians(Number(tilt)));
+        }}
+      >
+        <label>
+          Bearing, °
+          <input class="short" inputMode="decimal" name="bearing" value={text} onInput={(e) => setText(e.currentTarget.value)} />
+        </label>
+        <label>
+          Elevation, °
+          <input class="short" inputMode="decimal" name="elevation" placeholder="as is" value={tilt} onInput={(e) => setTilt(e.currentTarget.value)} />
+        </label>
+        <button type="submit" disabled={locked || !usable || !tiltUsable}>
+          Slew to bearing
+        </button>
+        <div class="spring" />
+        <button type="button" disabled={locked} aria-label="Zoom the camera out" onClick={() => zoomBy(1 / 1.5)}>
+          Zoom −
+        </button>
+        <button type="button" disabled={locked} aria-label="Zoom the camera in" onClick={() => zoomBy(1.5)}>
+          Zoom +
+        </button>
+      </form>
+    </div>
+  );
+}
