@@ -66,20 +66,13 @@ check_shellcheck() {
 }
 
 check_typescript() {
-    local panel=src/thebox_webui
-    if [[ ! -f $panel/package.json ]]; then
-        SKIP_REASON='there is no operator panel yet'
+    if ! node_is_here; then
+        SKIP_REASON="$NODE_REASON"
         return 77
     fi
     (
-        cd "$panel" || return
-        local wanted
-        wanted=$(cat package.json package-lock.json | sha256sum)
-        if [[ ! -f node_modules/.thebox || $(<node_modules/.thebox) != "$wanted" ]]; then
-            npm ci --no-audit --no-fund || return
-            printf '%s' "$wanted" >node_modules/.thebox
-        fi
-        npm run --if-present typecheck && npm run --if-present lint && npm test --if-present
+        cd "$THEBOX_ROOT/$PANEL" || return
+        install_panel_packages && npm run check && npm test
     )
 }
 
@@ -87,6 +80,7 @@ check_pytest() {
     local log=$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log code=0
     local arguments=("$@") folder
     if (($# == 0)); then
+        need_browser
         for folder in src compat tests; do
             if [[ -d $folder ]]; then arguments+=("$folder"); fi
         done

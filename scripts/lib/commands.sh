@@ -62,7 +62,7 @@ help_test() {
 usage: ./thebox test [PYTEST ARGUMENTS]
 
 Sets up, builds, then runs: ruff (lint and format), mypy on the ROS-free code, shellcheck, the
-panel's TypeScript checks (once there is a panel), and pytest over src/, compat/ and tests/.
+panel's TypeScript checks and tests, and pytest over src/, compat/ and tests/.
 Ends with one line for each check and what was skipped and why. Exit code 0 only when every
 check passed.
 
@@ -79,7 +79,8 @@ help_build() {
 usage: ./thebox build [--clean] [COLCON ARGUMENTS]
 
 Sets up and builds src/ (and of compat/ what this ROS does not bring itself) with colcon,
-Python packages as links. With nothing changed it does nothing.
+Python packages as links, and the operator's panel with Node.js (20.19 or newer; without it
+everything else is built, and it says so). With nothing changed it does nothing.
 
   --clean          remove the build and install folders first
 Anything else goes to colcon, e.g. --packages-select thebox_interfaces

@@ -66,11 +66,6 @@ sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file(
         missing+=("$package-dev")
         what+=("Python $short's C headers")
     fi
-    if [[ -f $THEBOX_ROOT/src/thebox_webui/package.json ]] &&
-        ! { command -v node && command -v npm; } >/dev/null; then
-        missing+=(nodejs npm)
-        what+=('Node.js (the operator panel is built with it)')
-    fi
     ((${#missing[@]})) || return 0
     local list
     list=$(printf '%s, ' "${what[@]}")

@@ -76,8 +76,10 @@ build_workspace() {
         say "build: no package under src/ or compat/ yet"
         return
     fi
+    build_panel
     local key
-    key=$(workspace_key "${folders[@]}")
+    # setup.py links the files of the built panel.
+    key=$(workspace_key "${folders[@]}")$(cat "$THEBOX_ROOT/$PANEL/dist/.thebox" 2>/dev/null || true)
     if (($# == 0)) && [[ -f $INSTALL_BASE/.thebox && $(<"$INSTALL_BASE/.thebox") == "$key" ]] &&
         everything_is_installed "${folders[@]}"; then
         BUILD_SECONDS=$(seconds_since "$started")
