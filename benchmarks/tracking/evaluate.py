@@ -12,6 +12,7 @@ import json
 import time
 
 import oracle
+import simulated
 import skies
 
 from thebox_fusion.metrics import PictureScore, score_picture
@@ -33,12 +34,23 @@ def run_ours(
     return result, time.perf_counter() - start
 
 
+def recording_of(name: str, seed: int) -> skies.Recording:
+    """Return a sky of `skies`, or a scenario of thebox_sim as "sim:NAME"."""
+    if name.startswith("sim:"):
+        return simulated.record(name[4:], seed)
+    return skies.record(skies.skies()[name], seed)
+
+
 def line(name: str, score: PictureScore, speed: float) -> str:
     return (
         f"{name:24s} gospa {score.gospa:7.1f} ospa {score.ospa:6.1f} rms {score.rms:5.1f}"
         f" switches {score.switches:5.1f} false {score.false_seconds_per_minute:7.1f}/min"
         f" complete {score.completeness:5.3f} {speed:7.0f} x real time"
     )
+
+
+def every_name() -> list[str]:
+    return [*skies.skies(), *(f"sim:{name}" for name in simulated.SCENARIOS)]
 
 
 def mean(scores: list[PictureScore]) -> PictureScore:
@@ -53,22 +65,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--sky", nargs="*", default=list(skies.skies()))
+    parser.add_argument("--sky", nargs="*", default=every_name())
     parser.add_argument("--params", default="{}")
     parser.add_argument("--no-oracle", action="store_true")
     options = parser.parse_args()
     parameters = parameters_from_mapping(json.loads(options.params))
     for name in options.sky:
-        sky = skies.skies()[name]
+        seconds_played = 0
         ours, best, wall = [], [], 0.0
         for seed in range(options.first_seed, options.first_seed + options.seeds):
-            recording = skies.record(sky, seed)
+            recording = recording_of(name, seed)
+            seconds_played += len(recording.truth)
             tracks, seconds = run_ours(recording, parameters)
             wall += seconds
             ours.append(score_picture(recording.truth, tracks, CUTOFF))
             if not options.no_oracle:
                 best.append(score_picture(recording.truth, oracle.run(recording), CUTOFF))
-        print(line(name, mean(ours), sky.seconds * options.seeds / wall), flush=True)
+        print(line(name, mean(ours), seconds_played / wall), flush=True)
         if best:
             print(line("   oracle", mean(best), 0.0), flush=True)
 

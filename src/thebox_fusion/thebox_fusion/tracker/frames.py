@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .detection import Detection, DetectionBatch
-from .measure import polar
 from .parameters import SensorModel
 from .sensors import SensorState
 from .types import FloatArray
@@ -54,6 +53,25 @@ def _simultaneous(frame: Sequence[Detection]) -> bool:
     return len(frame) > 1 and frame[-1].time == frame[0].time
 
 
+def give_height(batch: DetectionBatch, altitude: float, sigma: float) -> DetectionBatch:
+    """Give a measured place without a height the usual one, where nothing else tells the place.
+
+    Args:
+        batch: changed in place.
+        altitude: above the sensor, metres.
+        sigma: its standard deviation.
+    """
+    flat = np.isfinite(batch.position[:, :2]).all(axis=1) & ~np.isfinite(batch.position[:, 2])
+    flat &= ~(np.isfinite(batch.range) & np.isfinite(batch.bearing))
+    if flat.any():
+        batch.position[flat, 2] = batch.own_position[flat, 2] + altitude
+        covariance = batch.position_covariance[flat]
+        covariance[:, 2, :] = covariance[:, :, 2] = 0.0
+        covariance[:, 2, 2] = sigma**2
+        batch.position_covariance[flat] = covariance
+    return batch
+
+
 def fill_unknown(batch: DetectionBatch, model: SensorModel) -> DetectionBatch:
     """Give every measured quantity a standard deviation, and every position a bearing."""
 
@@ -78,10 +96,8 @@ def fill_unknown(batch: DetectionBatch, model: SensorModel) -> DetectionBatch:
         batch.position_covariance = np.where(
             known[:, None, None], batch.position_covariance, default
         )
-        bearing, _, _ = polar(batch.position - batch.own_position)
         # A position and the bearing that was computed from it are one measurement.
         batch.bearing = np.where(placed, math.nan, batch.bearing)
         batch.elevation = np.where(placed, math.nan, batch.elevation)
         batch.range = np.where(placed, math.nan, batch.range)
-        del bearing
     return batch

@@ -13,6 +13,8 @@ import math
 
 import numpy as np
 
+from .gate import Aspect
+from .measure import wrap
 from .types import BoolArray, FloatArray, IntArray
 
 
@@ -78,27 +80,70 @@ class KeyTable:
         """Follow the kinematic bank's `TrackBank.append`."""
         self.evidence = np.concatenate([self.evidence, np.zeros((len(self), count))], axis=1)
 
+    def bands(self, numbers: IntArray) -> IntArray:
+        """Return (T,) the bits of the bands that emitters of kinematic tracks use."""
+        bits: IntArray = np.zeros(len(numbers), dtype=np.int64)
+        joined = np.flatnonzero(self.track >= 0)
+        if len(joined) and len(numbers):
+            order = np.argsort(numbers, kind="stable")
+            place = np.searchsorted(numbers[order], self.track[joined])
+            row = order[np.minimum(place, len(order) - 1)]
+            held = numbers[row] == self.track[joined]
+            np.bitwise_or.at(bits, row[held], band_of(self.frequency[joined])[held])
+        return bits
+
     def forget(self, keys: IntArray, elapsed: FloatArray, time_constant: float) -> None:
         """Let evidence fade by the time since each key was last heard."""
         fade = np.exp(-np.where(np.isfinite(elapsed), elapsed, 0.0) / time_constant)
         self.evidence[keys] *= np.clip(fade, 0.0, 1.0)[:, None]
 
-    def posterior(self, key: int, alive: FloatArray, prior_odds: float) -> tuple[int, float]:
+    def posterior(
+        self, key: int, alive: FloatArray, prior_odds: float, meeting: FloatArray
+    ) -> tuple[int, float]:
         """Return the best kinematic track's row for a key and its posterior probability.
 
         Args:
             key: key index.
             alive: (T,) existence probabilities (0 for rows that may not be joined).
             prior_odds: that the emitter's object is among the kinematic tracks at all.
+            meeting: (T,) of `coincidence`.
         """
         if not alive.any():
             return -1, 0.0
-        log_share = self.evidence[key] + np.log(np.maximum(alive, 1e-12))
+        log_share = self.evidence[key] + meeting + np.log(np.maximum(alive, 1e-12))
         log_share = log_share + math.log(prior_odds / max(float(alive.sum()), 1.0))
         best = int(np.argmax(log_share))
         top = max(float(log_share[best]), 0.0)
         total = float(np.exp(log_share - top).sum()) + math.exp(-top)
         return best, math.exp(float(log_share[best]) - top) / total
+
+
+def band_of(frequency: FloatArray) -> IntArray:
+    """Return a bit for the band of each frequency, Hz: 0 where it is not known.
+
+    Drones' links use the licence-free bands at 433 and 900 MHz, 2.4 and 5.8 GHz, and hop within
+    one: which band is evidence, which channel is not.
+    """
+    known = np.isfinite(frequency) & (frequency > 0.0)
+    index = np.searchsorted(np.array([6e8, 1.7e9, 4e9]), np.where(known, frequency, 0.0))
+    bits: IntArray = np.where(known, 1 << index, 0)
+    return bits
+
+
+def coincidence(seen: Aspect, direction: FloatArray) -> FloatArray:
+    """Return (T,) log odds of "one object" that meeting in one direction gives.
+
+    An emitter of another object may be in any direction; one of the same object is where the
+    kinematic track is, as well as the two directions are known.
+
+    Args:
+        seen: of the kinematic tracks.
+        direction: bearing and its variance of the emitter, (2 or more,).
+    """
+    total = seen.bearing_variance + max(float(direction[1]), 1e-8)
+    gap = wrap(seen.bearing - float(direction[0]))
+    result: FloatArray = 0.5 * (np.log(2.0 * np.pi / total) - gap**2 / total)
+    return result
 
 
 def is_repeat(

@@ -14,6 +14,16 @@ from .parameters import SensorModel
 from .types import BoolArray, FloatArray, IntArray
 
 BINS = 12
+PROVEN = 8
+"""A track with so many detections is no passing false track: sea clutter, rain or a reflection
+that a radar follows for some turns."""
+PRIOR_TRIALS = 8.0
+# A radar that numbers its plots has followed them before it reports them: false ones come in a row.
+PRIOR_PLAIN: FloatArray = np.array([0.5, 0.975, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998])
+PRIOR_NUMBERED: FloatArray = np.array([0.3, 0.6, 0.88, 0.96, 0.98, 0.99, 0.995, 0.998])
+SWEEP_PLOTS = 48
+SLOWEST_TURN = 15.0
+FASTEST_TURN = 0.4
 
 
 class SensorState:
@@ -24,9 +34,13 @@ class SensorState:
             of the model's maximum range); bearing-only sensors use bin 0.
         revisit: seconds between looks.
         hits, looks: (BINS,) weighted counts for the detection probability by range.
+        sweep: (M, 2) times and bearings of the last plots; ``turning`` when they lie on a beam
+            that turns steadily.
+        tried, proved: (PROVEN,) tracks that looked real after so many detections, and those of
+            them that went on to ``PROVEN``.
     """
 
-    def __init__(self, model: SensorModel) -> None:
+    def __init__(self, model: SensorModel, numbered: bool = False) -> None:
         self.model = model
         self.revisit = model.revisit
         self.simultaneous = False
@@ -40,6 +54,12 @@ class SensorState:
         self.intervals: FloatArray = np.zeros(0)
         self.frame_intervals: FloatArray = np.zeros(0)
         self.looks_seen = 0.0
+        self.sweep: FloatArray = np.zeros((0, 2))
+        self.sweep_unseen = 0
+        self.turning = False
+        self.tried: FloatArray = np.full(PROVEN, PRIOR_TRIALS)
+        share = PRIOR_NUMBERED if numbered else PRIOR_PLAIN
+        self.proved: FloatArray = PRIOR_TRIALS * share
 
     def copy(self) -> SensorState:
         """Return an independent copy."""
@@ -49,6 +69,9 @@ class SensorState:
         other.hits = self.hits.copy()
         other.intervals = self.intervals.copy()
         other.frame_intervals = self.frame_intervals.copy()
+        other.sweep = self.sweep.copy()
+        other.tried = self.tried.copy()
+        other.proved = self.proved.copy()
         return other
 
     def bin_of(self, slant: FloatArray) -> IntArray:
@@ -190,12 +213,12 @@ class SensorState:
         middle = float(np.median(self.frame_intervals))
         if self.simultaneous:
             self.revisit = middle
-        elif len(self.intervals) < 10:
+        elif len(self.intervals) < 10 and not self.turning:
             self.revisit = max(self.model.revisit, middle)
 
     def learn_revisit(self, intervals: FloatArray) -> None:
         """Learn the time between looks from the times between detections of one object."""
-        if not self.model.learn_revisit or self.simultaneous:
+        if not self.model.learn_revisit or self.simultaneous or self.turning:
             return
         useful = intervals[(intervals > 0.02) & (intervals < 60.0)]
         if not len(useful):
@@ -203,3 +226,57 @@ class SensorState:
         self.intervals = np.concatenate([self.intervals, useful])[-200:]
         if len(self.intervals) >= 10:
             self.revisit = float(np.quantile(self.intervals, 0.3))
+
+    def learn_sweep(self, time: FloatArray, bearing: FloatArray) -> None:
+        """Learn the time of a turn from plots of a beam that turns steadily.
+
+        Over the right turn time bearing - 2 pi t / T is the same for all plots, objects and
+        clutter alike: the resultant of the phases tells (Rayleigh's test of uniformity).
+
+        Args:
+            time, bearing: (M,) of the frame's plots.
+        """
+        if not self.model.learn_revisit or self.simultaneous or not len(time):
+            return
+        self.sweep = np.concatenate([self.sweep, np.column_stack([time, bearing])])[-SWEEP_PLOTS:]
+        self.sweep_unseen += len(time)
+        if len(self.sweep) < 12 or self.sweep_unseen < (96 if self.turning else 6):
+            return
+        self.sweep_unseen = 0
+        t, b = self.sweep[:, 0] - self.sweep[0, 0], self.sweep[:, 1]
+        span = float(np.ptp(t))
+        if span <= 0.0:
+            return
+        rates = np.arange(1.0 / SLOWEST_TURN, 1.0 / FASTEST_TURN, 0.15 / span)
+        rates = np.concatenate([rates, -rates])
+        phase = b[None, :] - 2.0 * np.pi * rates[:, None] * t[None, :]
+        resultant = np.abs(np.exp(1j * phase).mean(axis=1))
+        best = int(np.argmax(resultant))
+        turn = 1.0 / abs(float(rates[best]))
+        if resultant[best] > 0.9 and span > 1.2 * turn:
+            self.turning = True
+            self.revisit = turn
+        elif self.turning and resultant[best] < 0.7:
+            self.turning = False
+
+    def believable(self, hits: FloatArray) -> FloatArray:
+        """Return the highest existence (N,) that so many detections of this sensor allow."""
+        share = np.maximum.accumulate(self.proved / self.tried)
+        index = np.clip(np.rint(hits).astype(np.int64) - 1, 0, PROVEN - 1)
+        result: FloatArray = np.where(hits >= PROVEN - 0.5, 1.0, np.minimum(share, 0.9985)[index])
+        return result
+
+    def learn_passing(self, claims: IntArray, proved: bool) -> None:
+        """Count tracks whose fate is known by now.
+
+        Args:
+            claims: (N,) bit n is set when the track looked real after n + 1 detections.
+            proved: whether they went on to `PROVEN` detections.
+        """
+        bits = (claims[:, None] >> np.arange(PROVEN)[None, :]) & 1
+        count = bits.sum(axis=0).astype(np.float64)
+        self.tried += count
+        self.proved += count * float(proved)
+        fade = np.where(self.tried > 60.0, 60.0 / self.tried, 1.0)
+        self.tried *= fade
+        self.proved *= fade

@@ -28,14 +28,14 @@ from .bank import (
 )
 from .detection import Detection, DetectionBatch, batch_of
 from .existence import after_look, change_states, decay, doomed, logit, shift
-from .frames import fill_unknown, frames_of
+from .frames import fill_unknown, frames_of, give_height
 from .gate import aspect, bearing_offsets, coarse_gate
-from .identity import KeyTable, is_repeat
+from .identity import KeyTable, band_of, coincidence, is_repeat
 from .initiate import bearing_states, kinematic_states
 from .measure import LOG_TWO_PI, wrap
 from .merge import duplicates
 from .parameters import TrackerParameters
-from .sensors import SensorState
+from .sensors import PROVEN, SensorState
 from .types import BoolArray, FloatArray, IntArray
 from .update import Dynamics, Hypotheses, blend, hypothesise, update_certain
 from .view import LedgerEntry, TrackView
@@ -44,6 +44,8 @@ BEARING_COMPONENTS = 10
 EARLY_LOOKS = 1.5
 OWN_SURPRISE = 3.0
 SAME_KEY = 2.0
+SAME_BAND = 1.0
+JOINED_ODDS = 4.0
 ESTABLISHED = 4.0
 _NAMESPACE = uuid.UUID("6f1d9a52-2f0c-5c1e-9f6b-7a4f3a5d1e10")
 
@@ -91,6 +93,7 @@ class Tracker:
         self.sensor_names: list[str] = []
         self._sensor_index: dict[str, int] = {}
         self._modality: list[str] = []
+        self._numbered: set[int] = set()
         self.key_names: list[tuple[str, str]] = []
         self._key_index: dict[tuple[str, str], int] = {}
         self.label_names: list[str] = []
@@ -221,6 +224,8 @@ class Tracker:
             self.sensor_names.append(name)
             self._modality.append(detection.modality)
         if detection.key:
+            if math.isfinite(detection.range):
+                self._numbered.add(self._sensor_index[name])
             key = (name, detection.key)
             if key not in self._key_index:
                 self._key_index[key] = len(self.key_names)
@@ -235,7 +240,7 @@ class Tracker:
         while len(state.sensors) < len(self.sensor_names):
             index = len(state.sensors)
             model = self.parameters.sensor_model(self.sensor_names[index], self._modality[index])
-            state.sensors.append(SensorState(model))
+            state.sensors.append(SensorState(model, numbered=index in self._numbered))
         for bank in (state.kinematic, state.bearings):
             bank.widen(len(self.sensor_names), len(self.label_names))
         state.keys.grow(len(self.key_names))
@@ -273,6 +278,7 @@ class Tracker:
                 [self._key_index[d.sensor, d.key] if d.key else -1 for d in members],
                 [self._label_index[d.label] if d.label else -1 for d in members],
             )
+            give_height(batch, self.parameters.altitude, self.parameters.altitude_sigma)
             self._process_frame(fill_unknown(batch, self.state.sensors[sensor].model))
 
     def _process_frame(self, batch: DetectionBatch) -> None:
@@ -285,8 +291,7 @@ class Tracker:
         learned = state.sensors[batch.sensor]
         elapsed = float(batch.time[newest]) - learned.last_frame
         if math.isfinite(elapsed):
-            together = float(np.ptp(batch.time)) < 1e-6 if len(batch) > 1 else None
-            learned.learn_frame(elapsed, together)
+            learned.learn_frame(elapsed, _at_one_time(batch))
         else:
             elapsed = learned.revisit
         learned.last_frame = float(batch.time[newest])
@@ -337,6 +342,7 @@ class Tracker:
         given = np.maximum(after, 1e-9)
         none = np.clip((after - detected) / given, 0.0, 1.0)
         blend(bank, h, probability / given[h.pair], none)
+        after = self._believed(bank, h.rows, detected, after)
         delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
         self._look_done(
             bank, batch, h, slant=seen.slant[h.rows], prior=prior, detected=detected, delta=delta
@@ -383,6 +389,32 @@ class Tracker:
                 probability, detected, after = weigh()
             learned.clutter = before
         return probability, detected, prior, after
+
+    def _believed(
+        self, bank: TrackBank, rows: IntArray, detected: FloatArray, after: FloatArray
+    ) -> FloatArray:
+        """Bound existence by what tracks of so few detections have turned out to be.
+
+        The association takes clutter for independent from look to look. Where false plots come in
+        a row instead, their tracks look real and end after some looks: how many do is learned.
+        """
+        if bank is not self.state.kinematic:
+            return after
+        hits = bank.hits[rows] + detected
+        young = hits < PROVEN - 0.5
+        bound = after.copy()
+        for sensor in np.unique(bank.first_sensor[rows]).tolist():
+            learned = self.state.sensors[sensor]
+            here = bank.first_sensor[rows] == sensor
+            claim = np.flatnonzero(here & young & (detected > 0.5) & (after > 0.85))
+            which = rows[claim]
+            bank.claims[which] |= 1 << np.clip(np.rint(hits[claim]).astype(np.int64) - 1, 0, 7)
+            older = rows[here & ~young & (bank.claims[rows] > 0)]
+            if len(older):
+                learned.learn_passing(bank.claims[older], proved=True)
+                bank.claims[older] = -1
+            bound[here] = np.minimum(bound[here], learned.believable(hits[here]))
+        return bound
 
     def _look_done(
         self,
@@ -442,7 +474,8 @@ class Tracker:
     ) -> FloatArray:
         """Return (P,) log likelihood ratios of identity: for the same key, against another's.
 
-        They are moderate: radars number their false tracks, too, and swap numbers.
+        They are moderate: radars number their false tracks, too, and swap numbers; links hop over
+        a band, and many use the same.
         """
         key = batch.key[detection]
         attached = (
@@ -452,7 +485,13 @@ class Tracker:
         )
         known = np.isin(attached, bank.number) & (attached >= 0)
         same = attached == bank.number[rows]
-        return np.where(known, np.where(same, SAME_KEY, -SAME_KEY), 0.0)
+        bonus = np.where(known, np.where(same, SAME_KEY, -SAME_KEY), 0.0)
+        band = band_of(batch.frequency)[detection]
+        if (band > 0).any():
+            emits = self.state.keys.bands(bank.number)[rows]
+            heard = (band > 0) & (emits > 0)
+            bonus += np.where(heard, np.where(emits & band, SAME_BAND, -SAME_BAND), 0.0)
+        return bonus
 
     def _name(self, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray) -> None:
         """Sum up what sensors say that objects are."""
@@ -511,6 +550,8 @@ class Tracker:
         )
         placed = np.linalg.norm(batch.position - batch.own_position, axis=1)
         slant = np.where(np.isfinite(batch.range), batch.range, placed)
+        plain = np.isfinite(batch.bearing)
+        learned.learn_sweep(batch.time[plain], batch.bearing[plain])
         learned.learn_clutter(slant, false, True, elapsed)
         birth = free * learned.birth_probability(batch, bearing_only=False)
         new = np.flatnonzero((free > 0.2) & (birth > 1e-6))
@@ -528,6 +569,8 @@ class Tracker:
                 ),
                 serial=self._serials(first, "k"),
             )
+        numbered = batch.key >= 0
+        learned.learn_revisit(batch.time[numbered] - self.state.keys.time[batch.key[numbered]])
         keyed = np.flatnonzero((batch.key[detection] >= 0) & (probability > 0.7))
         self.state.keys.track[batch.key[detection[keyed]]] = bank.number[rows[keyed]]
         self.state.keys.time[batch.key[detection[keyed]]] = batch.time[detection[keyed]]
@@ -663,7 +706,7 @@ class Tracker:
         )
         sharp = batch.take(np.arange(len(batch)))
         sharp.bearing_sigma = np.where(informative, effective, 1e3)
-        log_kinematic = self._bearing_likelihoods(sharp)
+        log_kinematic = self._bearing_likelihoods(sharp, kinematic, self.motion)
         rows = self._rows_of(kinematic, table.track[keys])
         table.track[keys[rows < 0]] = -1
         attached = rows >= 0
@@ -690,16 +733,17 @@ class Tracker:
         table.time[keys] = batch.time
         self._attach_likely(keys[(table.track[keys] < 0) & independent], float(batch.time.max()))
 
-    def _bearing_likelihoods(self, batch: DetectionBatch) -> FloatArray:
-        """Return (M, T) log likelihoods of each detection under each kinematic track."""
-        bank = self.state.kinematic
+    def _bearing_likelihoods(
+        self, batch: DetectionBatch, bank: TrackBank, dynamics: Dynamics
+    ) -> FloatArray:
+        """Return (M, N) log likelihoods of each detection's bearing under each track."""
         if not len(bank):
             return np.zeros((len(batch), 0))
         seen = aspect(
             bank,
             float(np.mean(batch.time)),
             batch.own_position.mean(axis=0),
-            float(self.motion.density[-1]),
+            float(dynamics.density[-1]),
         )
         offset = bearing_offsets(seen, batch).T
         variance = seen.bearing_variance[None, :] + batch.bearing_sigma[:, None] ** 2
@@ -790,26 +834,28 @@ class Tracker:
         state, p = self.state, self.parameters
         bank, table = state.bearings, state.keys
         own = self._rows_of(bank, table.own[batch.key[members]])
-        log_own = np.full(len(members), -math.log(2.0 * math.pi))
         old = np.flatnonzero(own >= 0)
         if len(old):
             chosen, which = batch.take(members[old]), own[old]
+            log_own = self._bearing_likelihoods(chosen, bank, self.drift)[
+                np.arange(len(old)), which
+            ]
             # An emitter of its own may turn as it likes: its own track's surprise is bounded, or
             # any kinematic track in that direction would look the better explanation.
             floor = -0.5 * (
                 OWN_SURPRISE + LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2)
             ) - np.where(np.isfinite(chosen.alternative_bearing), math.log(2.0), 0.0)
-            log_own[old] = np.maximum(
-                update_certain(
-                    bank,
-                    which,
-                    chosen,
-                    dynamics=self.drift,
-                    distance_cap=9.0,
-                    weight_floor=1e-5,
-                    kinematic=informative[members[old]],
-                ),
-                floor,
+            gain = log_kinematic[members[old]] - np.maximum(log_own, floor)[:, None]
+            heard = independent[members[old]]
+            table.evidence[chosen.key] += np.where(heard[:, None], gain, 0.0)
+            update_certain(
+                bank,
+                which,
+                chosen,
+                dynamics=self.drift,
+                distance_cap=9.0,
+                weight_floor=1e-5,
+                kinematic=informative[members[old]],
             )
             fresh = independent[members[old]]
             delta = shift(
@@ -823,8 +869,6 @@ class Tracker:
             bank.sensor_hits[which, batch.sensor] += fresh
             self._name(bank, which, chosen, fresh)
             self._own_path(bank, which, chosen, informative[members[old]])
-        gain = log_kinematic[members] - log_own[:, None]
-        table.evidence[batch.key[members]] += np.where(independent[members][:, None], gain, 0.0)
         new = members[own < 0]
         if len(new):
             first = batch.take(new)
@@ -855,24 +899,27 @@ class Tracker:
         if not len(bank):
             return
         alive = np.where((bank.state != TENTATIVE) & (bank.probability() > 0.8), 1.0, 0.0)
+        if not alive.any():
+            return
+        seen = aspect(bank, now, state.own_position, float(self.motion.density[-1]))
         gone: list[int] = []
         for key in keys.tolist():
-            if table.hits[key] < 3:
+            own = self._rows_of(state.bearings, table.own[key : key + 1])
+            if table.hits[key] < 3 or own[0] < 0:
                 continue
-            row, posterior = table.posterior(key, alive, 2.0)
+            meeting = coincidence(seen, state.bearings.direction[own[0]])
+            row, posterior = table.posterior(key, alive, JOINED_ODDS, meeting)
             if posterior < p.attach_probability:
                 continue
             table.track[key] = int(bank.number[row])
             table.evidence[key] -= table.evidence[key, row]
             table.strain[key] = 0.0
             which = np.array([row])
-            own = self._rows_of(state.bearings, table.own[key : key + 1])
             support = 1.5
-            if own[0] >= 0:
-                gone.append(int(own[0]))
-                bank.first_seen[row] = min(bank.first_seen[row], state.bearings.first_seen[own[0]])
-                bank.label_score[row] += state.bearings.label_score[own[0]]
-                bank.sensor_hits[row] += state.bearings.sensor_hits[own[0]]
+            gone.append(int(own[0]))
+            bank.first_seen[row] = min(bank.first_seen[row], state.bearings.first_seen[own[0]])
+            bank.label_score[row] += state.bearings.label_score[own[0]]
+            bank.sensor_hits[row] += state.bearings.sensor_hits[own[0]]
             delta = shift(bank, which, bank.log_odds[which] + support, p.log_odds_limit)
             sensor = self._sensor_index[self.key_names[key][0]]
             bank.note(which, now, sensor, ATTACHED, delta)
@@ -990,6 +1037,10 @@ class Tracker:
                 least = np.argsort(np.where(gone, np.inf, bank.log_odds), kind="stable")
                 gone[least[:extra]] = True
             if gone.any():
+                passed = np.flatnonzero(gone & (bank.claims > 0))
+                for sensor in np.unique(bank.first_sensor[passed]).tolist():
+                    claims = bank.claims[passed[bank.first_sensor[passed] == sensor]]
+                    state.sensors[sensor].learn_passing(claims, proved=False)
                 rows = np.flatnonzero(~gone)
                 bank.keep(rows)
                 state.keys.keep_tracks(rows)
@@ -1035,6 +1086,20 @@ class Tracker:
     def number_of(self, serial: int) -> int:
         """Return the short number of a serial number; 0 before confirmation."""
         return self._display.get(serial, 0)
+
+
+LOOK_WIDTH = 0.8
+"""Radians: plots of one time that are no farther apart may be a turning beam's, not a look's."""
+
+
+def _at_one_time(batch: DetectionBatch) -> bool | None:
+    """Whether a frame is a look in all directions at once; None when its plots cannot tell."""
+    if len(batch) < 2:
+        return None
+    if float(np.ptp(batch.time)) > 1e-6:
+        return False
+    bearing = batch.bearing[np.isfinite(batch.bearing)]
+    return len(bearing) > 1 and bool(np.abs(wrap(bearing - bearing[0])).max() > LOOK_WIDTH)
 
 
 def _share_of_first_look(
@@ -1092,7 +1157,7 @@ def _unusable(detection: Detection) -> str:
         return "own position unknown"
     if _beyond_measure(detection):
         return "a number beyond any measure"
-    placed = bool(np.isfinite(detection.position).all())
+    placed = bool(np.isfinite(detection.position[:2]).all())
     if not math.isfinite(detection.bearing) and not placed:
         return "neither bearing nor position"
     return ""
