@@ -39,8 +39,7 @@ DRIVERS = {
 }
 
 
-@pytest.fixture
-def domain() -> Iterator[int]:
+def _take_domain() -> Iterator[int]:
     """A ROS domain that no other test has, in this process or another, on this machine.
 
     Domains up to 101 have their ports below Linux's ephemeral ones; the first ten are left to
@@ -61,21 +60,30 @@ def domain() -> Iterator[int]:
     pytest.fail("every ROS domain from 10 to 101 is in use by a test")
 
 
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Gives UDP ports of the loopback that are free; each call another."""
-    given: set[int] = set()
+domain = pytest.fixture(_take_domain, name="domain")
+module_domain = pytest.fixture(_take_domain, scope="module", name="module_domain")
 
-    def give() -> int:
+
+class _FreePorts:
+    """Gives UDP ports of the loopback that are free; each call another."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
+    def __call__(self) -> int:
         while True:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = int(probe.getsockname()[1])
-            if port not in given:
-                given.add(port)
+            if port not in self._given:
+                self._given.add(port)
                 return port
 
-    return give
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives UDP ports of the loopback that are free; each call another."""
+    return _FreePorts()
 
 
 def capture_file() -> Path | None:
@@ -246,16 +254,14 @@ class LiveGraph:
         self._reader.join(5.0)
 
 
-@pytest.fixture
-def graph(
-    domain: int, free_port: Callable[[], int], tmp_path: Path
+def _start_graphs(
+    domain: int, free_port: Callable[[], int], folder: Path
 ) -> Iterator[Callable[..., LiveGraph]]:
-    """Starts boxes: ``graph("--scenario", "harbour")`` returns a :class:`LiveGraph`."""
     pytest.importorskip("rclpy", reason="no ROS here: run through ./thebox test")
     started: list[LiveGraph] = []
 
     def start(*arguments: str) -> LiveGraph:
-        run_dir = tmp_path / f"run{len(started)}"
+        run_dir = folder / f"run{len(started)}"
         live = LiveGraph(arguments, domain, free_port, run_dir)
         started.append(live)
         return live
@@ -265,6 +271,22 @@ def graph(
         live.close()
     for live in started:
         assert live.processes() == {}, "processes were left behind"
+
+
+@pytest.fixture
+def graph(
+    domain: int, free_port: Callable[[], int], tmp_path: Path
+) -> Iterator[Callable[..., LiveGraph]]:
+    """Starts boxes: ``graph("--scenario", "harbour")`` returns a :class:`LiveGraph`."""
+    yield from _start_graphs(domain, free_port, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_graph(
+    module_domain: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., LiveGraph]]:
+    """As ``graph``, for boxes that all tests of a module share."""
+    yield from _start_graphs(module_domain, _FreePorts(), tmp_path_factory.mktemp("graph"))
 
 
 class Observer:
