@@ -47,6 +47,14 @@ class Reject(ValueError):  # noqa: N818 - it is one of two outcomes, not a failu
         self.detail = printable(detail, DETAIL_LIMIT)
         super().__init__(f"{reason}: {self.detail}" if self.detail else reason)
 
+    def bare(self) -> Reject:
+        """Return itself, to be kept, without the frames that it came through.
+
+        They would hold all that was being parsed, in a cycle that only the collector breaks.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
 
 @dataclass(slots=True)
 class Parsed(Generic[RecordT]):
@@ -293,4 +301,4 @@ def _read_line(line: bytes, read: Callable[[str], RecordT | None]) -> RecordT | 
     except UnicodeDecodeError as error:
         return Reject("not_text", f"not UTF-8 at byte {error.start}: {show(line)}")
     except Reject as reject:
-        return reject
+        return reject.bare()

@@ -26,7 +26,7 @@ class DroneShield(SensorDriver):
     MODALITY = Detection.MODALITY_RF
     IGNORED = frozenset({"not_a_detection"})
     PARAMETERS = (
-        *sensor_parameters(f"udp://127.0.0.1:{DEFAULT_PORT}", stale_after=5.0),
+        *sensor_parameters(f"udp://127.0.0.1:{DEFAULT_PORT}", stale_after=3.5),
         Parameter(
             "bearing_sigma",
             0.35,

@@ -182,14 +182,14 @@ class Parser:
         try:
             text = _text(datagram)
         except Reject as reject:
-            parsed.rejects.append(reject)
+            parsed.rejects.append(reject.bare())
             return parsed
         try:
             parsed.records.append(_read_emission(text))
         except Reject as reject:
             if "\n" in text and reject.reason in _MAYBE_LINES:
                 return each_line(datagram, DATAGRAM_LIMIT, LINES_LIMIT, _read_emission)
-            parsed.rejects.append(reject)
+            parsed.rejects.append(reject.bare())
         return parsed
 
     def reset(self) -> None:

@@ -582,7 +582,7 @@ class Parser:
                 else:
                     parsed.records.append(outcome)
         except Reject as reject:
-            parsed.rejects.append(reject)
+            parsed.rejects.append(reject.bare())
         except (IndexError, struct.error):
             # Reading past the end is how a cut shows: checked once, not at each item.
             parsed.rejects.append(Reject("truncated", "a record cut off by the end of its block"))

@@ -134,7 +134,7 @@ class Parser:
         try:
             version, length = _header(bytes(self._held[: end.start()]))
         except Reject as reject:
-            parsed.rejects.append(reject)
+            parsed.rejects.append(reject.bare())
             # What follows may still hold a good header: only this one's start is dropped.
             del self._held[: len(_START)]
             return True
@@ -146,7 +146,7 @@ class Parser:
             parsed.records.append(Message(version, _content(body)))
             del self._held[: end.end() + length]
         except Reject as reject:
-            parsed.rejects.append(reject)
+            parsed.rejects.append(reject.bare())
             # A wrong LENGTH may have swallowed the next header: look for one inside.
             inside = body.find(_START)
             del self._held[: end.end() + (inside if inside >= 0 else length)]

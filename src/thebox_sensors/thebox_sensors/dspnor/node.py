@@ -46,7 +46,7 @@ _OPERATION = {1: "the radar is degraded", 2: "the radar says that it is not to b
 
 _PARAMETERS = (
     *sensor_parameters(
-        f"udp://127.0.0.1:{DEFAULT_PORT}", stale_after=5.0, range_max=10_000.0, revisit_period=2.0
+        f"udp://127.0.0.1:{DEFAULT_PORT}", stale_after=3.5, range_max=10_000.0, revisit_period=2.0
     ),
     Parameter(
         "range_sigma",

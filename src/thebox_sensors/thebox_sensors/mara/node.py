@@ -79,7 +79,7 @@ class Mara(SensorDriver):
 
     STREAM_LINE_LIMIT = LINE_LIMIT
     PARAMETERS = (
-        *sensor_parameters(f"udp://127.0.0.1:{DEFAULT_UDP_PORT}", stale_after=4.0),
+        *sensor_parameters(f"udp://127.0.0.1:{DEFAULT_UDP_PORT}", stale_after=3.5),
         Parameter(
             "channel_default",
             "UNKNOWN",

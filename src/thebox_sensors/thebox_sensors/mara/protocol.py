@@ -304,7 +304,7 @@ class Parser:
         try:
             return read(value)
         except Reject as reject:
-            self._field_rejects.append(reject)
+            self._field_rejects.append(reject.bare())
             return absent
 
 

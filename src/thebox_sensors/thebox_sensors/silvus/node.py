@@ -53,7 +53,7 @@ class Silvus(SensorDriver):
     STREAM_LINE_LIMIT = LINE_LIMIT
     PARAMETERS = (
         *sensor_parameters(
-            f"udp://127.0.0.1:{DEFAULT_PORT}", bearing_reference="bow", stale_after=4.0
+            f"udp://127.0.0.1:{DEFAULT_PORT}", bearing_reference="bow", stale_after=3.5
         ),
         Parameter(
             "zero_axis",

@@ -758,7 +758,8 @@ class Trakka(SensorDriver):
             self._relay = None
 
     def _pictures_wanted(self) -> bool:
-        return bool(
+        # Ctrl-C ends the context before the node is closed: nobody can be asked then.
+        return self.context.ok() and bool(
             self._image_publisher.get_subscription_count()
             or self._compressed_publisher.get_subscription_count()
         )

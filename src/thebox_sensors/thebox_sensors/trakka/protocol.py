@@ -254,7 +254,7 @@ def _outcome(frame: Frame) -> Record | Reject:
     try:
         return reader(frame.payload)
     except Reject as reject:
-        return reject
+        return reject.bare()
 
 
 _RANGES = {
