@@ -208,7 +208,8 @@ def follow_drivers(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[Node
     derived: dict[str, Any] = {}
     for name in sorted(declared):
         sensor, _, rest = name.partition(".")
-        if rest != "enabled":
+        # The pictures are the camera's, below.
+        if rest != "enabled" or sensor == "video":
             continue
         if sensor not in running:
             derived[name] = False
