@@ -187,6 +187,18 @@ NODES: tuple[NodeSpec, ...] = (
         stage_output="tracks/ranged",
     ),
     NodeSpec(
+        name="vision",
+        package="thebox_vision",
+        executable="vision",
+        node_class="thebox_vision.node:Vision",
+        group="processing",
+        purpose="the camera verifies tracks",
+        parameters="thebox_vision.vision_parameters:VISION_PARAMETERS",
+        stage=3,
+        stage_input="tracks/ranged",
+        stage_output="tracks",
+    ),
+    NodeSpec(
         name="dronedb",
         package="thebox_fusion",
         executable="dronedb",
@@ -251,7 +263,11 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "droneshield": {"bearing_reference": "bow"},
     "mara": {"bearing_reference": "bow"},
     "dspnor": {"control.address": "127.0.0.1"},
-    "trakka": {"video.source": "http://127.0.0.1:51556/"},
+    "trakka": {
+        "video.source": "http://127.0.0.1:51556/",
+        # Of the simulated camera at a zoom of 1: 30 degrees.
+        "field_of_view": 0.5235987755982988,
+    },
 }
 #: The node that keeps history, and the parameter that says in which file.
 DATABASE, DATABASE_PATH = "dronedb", "path"
