@@ -160,11 +160,15 @@ def _histograms(graph: Graph) -> Iterator[Metric]:
         family = HistogramMetricFamily(f"thebox_{name}_seconds", text, labels=["node", "subject"])
         for subject in _subjects(graph):
             prefix = f"{name}.le."
-            buckets = sorted(
-                (float(key[len(prefix) :]), float(value))
-                for key, value in subject.values.items()
-                if key.startswith(prefix)
-            )
+            try:
+                buckets = sorted(
+                    (float(key[len(prefix) :]), float(value))
+                    for key, value in subject.values.items()
+                    if key.startswith(prefix)
+                )
+            except ValueError:
+                # Not one of ours: another project's node may use such a key for its own.
+                continue
             total = subject.number(f"{name}.sum")
             if not buckets or total is None or buckets[-1][0] != math.inf:
                 continue

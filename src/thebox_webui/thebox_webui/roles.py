@@ -74,7 +74,12 @@ ROLES: Mapping[Role, Rules] = {
 }
 
 #: Nodes that nobody may reconfigure over the bridge that they themselves make safe.
-_OUT_OF_REACH = ("panel/set_parameters**", "rosbridge/set_parameters**")
+_OUT_OF_REACH = (
+    "panel/set_parameters",
+    "panel/set_parameters_atomically",
+    "rosbridge/set_parameters",
+    "rosbridge/set_parameters_atomically",
+)
 
 _NAME = re.compile(r"(/[A-Za-z_][A-Za-z0-9_]*)+")
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/(msg|srv|action))?/[A-Za-z][A-Za-z0-9_]*")
