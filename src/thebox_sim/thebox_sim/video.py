@@ -149,18 +149,25 @@ class Renderer:
         if max(right_px - left, bottom - top) > _LARGEST_PATCH:
             return None
         mask = np.zeros(((bottom - top) * fine, (right_px - left) * fine), np.uint8)
-        shape = _Pen(mask, (x - left) * fine, (y - top) * fine, fine)
-        _shape(shape, item, (wide, tall), azimuth + pose.bearing, view.time)
-        small = cv2.resize(
-            mask, (right_px - left, bottom - top), interpolation=cv2.INTER_AREA
-        ).astype(np.float32)
+        bright = np.zeros_like(mask)
+        tilt = _tilt(item, view.time)
+        centre = ((x - left) * fine, (y - top) * fine)
+        bearing = azimuth + pose.bearing
+        _shape(_Pen(mask, *centre, fine, tilt), item, (wide, tall), bearing, view.time)
+        _lights(_Pen(bright, *centre, fine, tilt), item, (wide, tall))
+        patch = (right_px - left, bottom - top)
+        small = cv2.resize(mask, patch, interpolation=cv2.INTER_AREA).astype(np.float32)
         cover = small / 255.0
+        lit = cv2.resize(cv2.min(bright, mask), patch, interpolation=cv2.INTER_AREA) / 255.0
         # Haze takes contrast with range (Koschmieder, 12 km visibility).
         cover *= math.exp(-3.9 * distance / 12_000.0)
         x0, y0 = max(left, 0), max(top, 0)
         x1, y1 = min(right_px, self.width), min(bottom, self.height)
         part = cover[y0 - top : y1 - top, x0 - left : x1 - left, None]
-        colour = np.array(_colour(item), np.float32)
+        share = lit[y0 - top : y1 - top, x0 - left : x1 - left, None].astype(np.float32)
+        share /= np.maximum(small[y0 - top : y1 - top, x0 - left : x1 - left, None] / 255.0, 1e-3)
+        colour = np.array(_colour(item), np.float32) * (1.0 - share)
+        colour = colour + np.array((205.0, 203.0, 200.0), np.float32) * share
         region = picture[y0:y1, x0:x1]
         region *= 1.0 - part
         region += part * colour
@@ -195,14 +202,15 @@ def _level(texture: NDArray[Any]) -> NDArray[np.float32]:
 class _Pen:
     """Draws on a fine mask in units of picture pixels about a centre, y upwards."""
 
-    def __init__(self, mask: Image, x: float, y: float, scale: int) -> None:
+    def __init__(self, mask: Image, x: float, y: float, scale: int, tilt: float = 0.0) -> None:
         self.mask, self.x, self.y, self.scale = mask, x, y, scale
+        self.cos, self.sin = math.cos(tilt), math.sin(tilt)
 
     def polygon(self, points: Sequence[tuple[float, float]]) -> None:
         fixed = [
             (
-                round((self.x + px * self.scale) * (1 << _SHIFT)),
-                round((self.y - py * self.scale) * (1 << _SHIFT)),
+                round((self.x + (px * self.cos - py * self.sin) * self.scale) * (1 << _SHIFT)),
+                round((self.y - (px * self.sin + py * self.cos) * self.scale) * (1 << _SHIFT)),
             )
             for px, py in points
         ]
@@ -225,24 +233,31 @@ def _shape(pen: _Pen, item: Visible, size: tuple[float, float], view: float, tim
         pen.outline(half, rise, ((-0.5, -0.3), (-0.4, 0.3), (0.2, 0.3), (0.4, -0.3)))
         pen.outline(half, rise, ((-0.05, 0.3), (0.0, 1.0), (0.05, 0.3)))
     elif item.object_class == "bird":
-        phase = 2.0 * math.pi * (3.0 * time + (sum(item.id.encode()) % 17) / 17.0)
-        flap = 0.35 * math.sin(phase)
-        shown = half * (0.45 + 0.55 * abs(math.cos(off_course)))
-        for side in (-1.0, 1.0):
+        phase = 2.0 * math.pi * (3.0 * time + _chance(item.id))
+        flap = 0.5 * math.sin(phase)
+        shown = half * (0.35 + 0.65 * abs(math.cos(off_course)))
+        chord = max(0.32 * half, 0.5)
+        # The far wing is foreshortened, and both bend at the wrist.
+        for side, part in ((-1.0, 1.0), (1.0, 0.7)):
+            span = side * shown * part
             pen.polygon(
                 [
-                    (0.0, rise * 0.4),
-                    (side * shown * 0.5, rise * 0.4 + shown * (0.15 + flap * 0.6)),
-                    (side * shown, shown * flap),
-                    (side * shown * 0.5, -rise * 0.1 + shown * (0.05 + flap * 0.6)),
-                    (0.0, -rise * 0.4),
+                    (-0.3 * chord * side, 0.5 * chord),
+                    (0.55 * span, 0.5 * chord + abs(span) * (0.12 + 0.5 * flap)),
+                    (span, abs(span) * (flap - 0.1)),
+                    (0.5 * span, abs(span) * (0.4 * flap) - 0.25 * chord),
+                    (0.2 * chord * side, -0.5 * chord),
                 ]
             )
-        pen.ellipse(0.0, 0.0, max(0.18 * shown, 0.3), max(0.5 * rise, 0.25))
+        long = half * (0.25 + 0.3 * abs(math.sin(off_course)))
+        pen.ellipse(0.0, -0.1 * chord, max(long, 0.4), max(0.5 * chord, 0.35))
     elif item.hovers:
-        # Arms, body, four rotor discs seen edge-on, legs.
-        pen.outline(half, rise, ((-0.8, 0.15), (0.8, 0.15), (0.8, -0.1), (-0.8, -0.1)))
-        pen.ellipse(0.0, -rise * 0.05, half * 0.34, rise * 0.55)
+        # Arms, motors, body, four rotor discs seen edge-on, legs.
+        rise = max(rise, 0.36 * half)
+        pen.outline(half, rise, ((-0.85, 0.15), (0.85, 0.15), (0.85, -0.15), (-0.85, -0.15)))
+        for motor in (-0.85, -0.6, 0.6, 0.85):
+            pen.ellipse(motor * half, 0.15 * rise, 0.09 * half, 0.4 * rise)
+        pen.ellipse(0.0, -rise * 0.05, half * 0.36, rise * 0.6)
         turn = 0.5 + 0.5 * abs(math.sin(40.0 * time))
         for side in (-1.0, 1.0):
             for near in (0.6, 0.85):
@@ -257,11 +272,33 @@ def _shape(pen: _Pen, item: Visible, size: tuple[float, float], view: float, tim
         pen.outline(half, rise, ((-0.08, 0.0), (0.08, 0.0), (0.0, 1.0)))
 
 
+def _chance(name: str) -> float:
+    """A number in [0, 1) that belongs to a name."""
+    return (sum(name.encode()) % 17) / 17.0
+
+
+def _tilt(item: Visible, time: float) -> float:
+    """How far the object leans to a side in the picture, radians."""
+    lean = math.sin(0.7 * time + 6.0 * _chance(item.id))
+    if item.object_class == "bird":
+        return 0.6 * lean
+    return 0.0 if item.object_class == "boat" else 0.15 * lean
+
+
+def _lights(pen: _Pen, item: Visible, size: tuple[float, float]) -> None:
+    """The parts that the sun shows bright: a drone's shell."""
+    half, rise = size[0] / 2.0, size[1] / 2.0
+    if item.object_class == "drone" and item.hovers and _chance(item.id) < 0.7:
+        pen.ellipse(0.0, rise * 0.25, half * 0.3, rise * 0.4)
+        for side in (-1.0, 1.0):
+            pen.ellipse(side * half * 0.55, rise * 0.1, half * 0.1, rise * 0.25)
+
+
 def _colour(item: Visible) -> tuple[float, float, float]:
     if item.object_class == "boat":
         return (120.0, 115.0, 110.0)
     if item.object_class == "bird":
-        return (95.0, 95.0, 100.0) if sum(item.id.encode()) % 2 else (215.0, 218.0, 220.0)
+        return (40.0, 42.0, 46.0) if _chance(item.id) < 0.75 else (200.0, 203.0, 206.0)
     return (45.0, 42.0, 40.0)
 
 

@@ -96,10 +96,11 @@ def feed(live: Any) -> Feed:
 def test_a_track_that_is_not_there_is_refuted_and_told_to_fusion(
     live: Any, feed: Feed, tmp_path: Path
 ) -> None:
+    from vision_msgs.msg import Detection2DArray
+
     from thebox_core.qos import DETECTIONS, STATE
     from thebox_interfaces.msg import Detection, TrackArray, VisualVerification
     from thebox_vision.node import Vision
-    from vision_msgs.msg import Detection2DArray
 
     heard = live.listen(TrackArray, "tracks", STATE)
     against = live.listen(Detection, "detections/vision", DETECTIONS)
@@ -125,9 +126,10 @@ def test_a_track_that_is_not_there_is_refuted_and_told_to_fusion(
 
 
 def test_bad_pictures_are_counted_and_the_next_good_one_is_taken(live: Any, feed: Feed) -> None:
+    from vision_msgs.msg import Detection2DArray
+
     from thebox_core.qos import STATE
     from thebox_vision.node import Vision
-    from vision_msgs.msg import Detection2DArray
 
     boxes = live.listen(Detection2DArray, "camera/detections", STATE)
     node = live.start(Vision, model__size=320, cue__enabled=False, model__rate_max=60.0)
@@ -139,9 +141,9 @@ def test_bad_pictures_are_counted_and_the_next_good_one_is_taken(live: Any, feed
     seen = len(boxes)
     for encoding in ("mono8", "mono16"):
 
-        def play(encoding: str = encoding) -> bool:
+        def play(encoding: str = encoding, before: int = seen) -> bool:
             feed.play(picture(feed.now(), encoding))
-            return len(boxes) > seen
+            return len(boxes) > before
 
         live.wait(play, f"{encoding} looked at")
         seen = len(boxes)
