@@ -21,11 +21,12 @@ pytest.importorskip("thebox_interfaces.msg")
 pytest.importorskip("thebox_core.qos")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, NavSatFix
 
-from thebox_core.qos import PICTURES, STATE
+from thebox_core.qos import LATCHED, PICTURES, STATE
 from thebox_interfaces.msg import Track, TruthArray
 from thebox_interfaces.srv import SetFault
 
@@ -60,6 +61,13 @@ class Sim:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.heard = {}
+        self.health = {}
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnosed, 100)
+
+    def diagnosed(self, message):
+        for status in message.status:
+            if status.name == "sim: sky":
+                self.health = {value.key: value.value for value in status.values}
 
     def listen(self, kind, topic, qos=STATE):
         self.heard[topic] = []
@@ -121,10 +129,18 @@ def test_the_node_plays_publishes_fails_on_command_and_stops(domain, tmp_path):
             sim.listen(TruthArray, "sim/truth")
             sim.listen(Odometry, "ownship/odometry")
             sim.listen(NavSatFix, "ownship/fix")
-            sim.until(lambda: all(len(h) > 3 for h in sim.heard.values()), "topics")
+            sim.listen(NavSatFix, "ownship/datum", LATCHED)
+            sim.until(
+                lambda: all(len(h) > 3 for t, h in sim.heard.items() if t != "ownship/datum"),
+                "topics",
+            )
             check_messages(sim)
+            sim.until(lambda: sim.health, "the diagnostics")
+            assert sim.health["scenario"] == "moving_vessel"
+            sim.until(lambda: float(sim.health["droneshield.datagrams"]) > 0, "datagrams counted")
             assert b"APIVersion" in driver.recv(65536)
             assert sim.fault("droneshield", "silent").success
+            sim.until(lambda: sim.health["droneshield.fault"] == "silent", "the fault told")
             refused = sim.fault("sonar", "silent")
             assert not refused.success
             assert "droneshield" in refused.message
@@ -135,6 +151,29 @@ def test_the_node_plays_publishes_fails_on_command_and_stops(domain, tmp_path):
     lines = [json.loads(line) for line in truth_file.read_text().splitlines()]
     assert lines
     assert {"shadow", "dinghy"} <= {o[0] for o in lines[0]["objects"]}
+
+
+def test_truth_is_told_in_the_map_that_the_own_ships_driver_has_placed(domain, tmp_path):
+    settings = {**quiet_ports(), "scenario": "moving_vessel", "publish_ownship": False}
+    sim = Sim(domain, tmp_path, settings)
+    try:
+        sim.listen(TruthArray, "sim/truth")
+        sim.until(lambda: sim.heard["sim/truth"], "the truth")
+        # 0.01 degrees further north than the scenario's origin: 1113.5 m on this ellipsoid.
+        datum = NavSatFix(latitude=57.7189, longitude=11.9746, altitude=5.0)
+        publisher = sim.node.create_publisher(NavSatFix, "ownship/datum", LATCHED)
+        publisher.publish(datum)
+
+        def dinghy():
+            found = [o for o in sim.heard["sim/truth"][-1].objects if o.id == "dinghy"]
+            return found[0].position if found else None
+
+        sim.until(lambda: dinghy() and dinghy().y < -100.0, "the truth in that map")
+        # It lies at (900, 400, 0) at the start, and moves at 9 m/s at most.
+        assert dinghy().y == pytest.approx(400.0 - 1113.7, abs=400.0)
+        assert dinghy().z == pytest.approx(-5.1, abs=0.3)
+    finally:
+        sim.close()
 
 
 def check_messages(sim):
@@ -151,6 +190,8 @@ def check_messages(sim):
     # It heads for (400, 500): 51 degrees from east, give or take its yaw in the swell.
     assert math.degrees(yaw) == pytest.approx(math.degrees(math.atan2(500, 400)), abs=4.0)
     assert odometry.twist.twist.linear.x == pytest.approx(7.0, abs=0.5)
+    datum = sim.heard["ownship/datum"][-1]
+    assert (datum.latitude, datum.longitude, datum.altitude) == (57.7089, 11.9746, 0.0)
     fix = sim.heard["ownship/fix"][-1]
     assert fix.latitude == pytest.approx(57.7089, abs=0.02)
     assert fix.longitude == pytest.approx(11.9746, abs=0.02)
