@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-import time
 import traceback
 from collections import Counter
 from typing import Any
@@ -158,18 +157,18 @@ class Fusion(ManagedNode):
             del self._waiting[0]
             self.dropped += 1
         self.detections.add(message.sensor or "unnamed")
-        if time.monotonic() >= self._next_cycle:
+        if self.steady() >= self._next_cycle:
             self._cycle()
 
     def _tick(self) -> None:
-        at = time.monotonic()
+        at = self.steady()
         if at < self._next_cycle:
             return
         if self._waiting or at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]:
             self._cycle()
 
     def _cycle(self) -> None:
-        begun = time.monotonic()
+        begun = self.steady()
         now = self.now()
         if now < self.tracker.state.time - 2.0 * self.values["tracker.max_lateness"] - 1.0:
             self.get_logger().warning("the clock jumped back: the tracker begins anew")
@@ -195,7 +194,7 @@ class Fusion(ManagedNode):
         published = self.now()
         for message in batch:
             self.latency.add(published - seconds(message.received))
-        cost = time.monotonic() - begun
+        cost = self.steady() - begun
         self.cycle.add(cost)
         self._last_cycle = begun
         spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, cost))
@@ -227,7 +226,7 @@ class Fusion(ManagedNode):
         message.header.stamp = to_time(now)
         message.header.frame_id = "map"
         message.newest_detection = to_time(self._newest)
-        views = tracks_of(self.tracker, now)  # extrapolated; the tracker's own time stays
+        views = tracks_of(self.tracker.core, now)  # extrapolated; the tracker's own time stays
         message.tracks = [to_track_message(view, now) for view in views]
         self._publisher.publish(message)
         self._published.add(now)

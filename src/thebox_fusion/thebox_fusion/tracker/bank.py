@@ -38,6 +38,7 @@ class TrackBank:
             follows an emitter whose apparent bearing jumps (reflections) where a trajectory
             cannot; variance 0 before the first bearing.
         hit_rate: (N,) running share of looks that gave a detection.
+        misfit: (N,) running mean of the squared normalised innovations of a bearing-only track.
         visible: (N, S) probability that the sensor can see this object at all.
         label_score: (N, B) summed evidence for each label.
         key: (N,) the one identity of a bearing-only track, -1 none.
@@ -69,6 +70,7 @@ class TrackBank:
         self.hit_rate: FloatArray = np.zeros(0)
         self.visible: FloatArray = np.zeros((0, _WIDTH))
         self.label_score: FloatArray = np.zeros((0, _WIDTH))
+        self.misfit: FloatArray = np.zeros(0)
         self.key: IntArray = np.zeros(0, dtype=np.int64)
         self.claims: IntArray = np.zeros(0, dtype=np.int64)
         self.ledger_time: FloatArray = np.zeros((0, ledger_length))

@@ -72,6 +72,11 @@ class KeyTable:
                 pad = np.full(missing, 0.0 if name == "strain" else np.nan)
             self.__dict__[name] = np.concatenate([value, pad.astype(value.dtype)])
 
+    def keep_keys(self, rows: IntArray) -> None:
+        """Keep only the keys ``rows``, in that order."""
+        for name, value in list(self.__dict__.items()):
+            self.__dict__[name] = value[rows]
+
     def keep_tracks(self, rows: IntArray) -> None:
         """Follow the kinematic bank's `TrackBank.keep`."""
         self.evidence = self.evidence[:, rows]

@@ -9,14 +9,24 @@ from scipy.spatial import cKDTree
 
 from .bank import TrackBank
 from .motion import collapse
+from .types import IntArray
 from .update import Dynamics, predict_rows
 
 
-def duplicates(bank: TrackBank, now: float, dynamics: Dynamics) -> list[tuple[int, int]]:
+def duplicates(
+    bank: TrackBank, now: float, dynamics: Dynamics, separate: IntArray
+) -> list[tuple[int, int]]:
     """Return pairs of rows (keep, drop) that follow one object.
 
     They are where and as fast as each other within their uncertainty, while together they
     are detected no more often than one object is: two real objects would be detected once each.
+
+    Args:
+        bank: of kinematic tracks.
+        now: seconds.
+        dynamics: of the bank.
+        separate: (N,) the sensor that holds a track under a number of its own at present, -1
+            none: what one sensor tells apart stays apart.
     """
     if len(bank) < 2:
         return []
@@ -37,6 +47,7 @@ def duplicates(bank: TrackBank, now: float, dynamics: Dynamics) -> list[tuple[in
     distance = np.einsum("pa,pa->p", gap, np.linalg.solve(joint, gap[..., None])[..., 0])
     rate = bank.hit_rate[rows[a]] + bank.hit_rate[rows[b]]
     same = (distance < 4.0) & (rate < 1.25)
+    same &= (separate[rows[a]] < 0) | (separate[rows[a]] != separate[rows[b]])
     result: list[tuple[int, int]] = []
     dropped: set[int] = set()
     for i, j in zip(rows[a[same]].tolist(), rows[b[same]].tolist(), strict=True):

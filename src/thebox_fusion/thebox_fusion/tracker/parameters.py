@@ -278,6 +278,9 @@ class TrackerParameters:
     report_position_sigma: float = number(
         150.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
     )
+    report_probability: float = number(
+        0.3, "A brief picture gives tracks whose existence is at least this", "", 0.0, 0.99
+    )
     # Upkeep.
     ledger_length: int = count(64, "Evidence entries kept per track", 4, 4096)
     max_tracks: int = count(

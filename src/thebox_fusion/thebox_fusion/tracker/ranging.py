@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .bank import TrackBank
 from .types import BoolArray, FloatArray
 
+MISFIT_LIMIT = 2.0
 RANGE_METHODS = ("none", "measured", "own-ship manoeuvre")
 
 
@@ -46,7 +49,9 @@ def triangulated(
     bank: TrackBank,
     mixture: tuple[FloatArray, FloatArray, FloatArray],
     own: FloatArray,
+    *,
     limit: float,
+    nearest: float,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return the range that bearing-only mixtures hold, seen from ``own`` (3,).
 
@@ -56,6 +61,7 @@ def triangulated(
         own: the own-ship's position then.
         limit: the range counts as observed below this relative standard deviation, which both
             the own-ship's manoeuvre must allow and the filter claim.
+        nearest: metres; no triangulation nearer is believed.
 
     Returns:
         (N,) log-range, its standard deviation, and whether it is observed.
@@ -65,4 +71,7 @@ def triangulated(
     middle = (weight * centre).sum(axis=1)
     sigma = np.sqrt((weight * (variance + (centre - middle[:, None]) ** 2)).sum(axis=1))
     observed: BoolArray = (manoeuvre_sigma(bank, np.exp(middle)) < limit) & (sigma < limit)
+    # One that turns itself fits no straight flight, or fits one beside the own-ship, which can
+    # explain every bearing.
+    observed &= (bank.misfit < MISFIT_LIMIT) & (middle > math.log(nearest))
     return middle, sigma, observed

@@ -14,14 +14,20 @@ from .parameters import SensorModel
 from .types import BoolArray, FloatArray, IntArray
 
 BINS = 12
+LEAST_CLUTTER = 0.02
+"""False bearings in a look that are never ruled out."""
+# Numbers of a radar that keep to their object, and that move to another, before it is learned.
+KEYS_KEPT, KEYS_MOVED = 15.0, 2.0
 PROVEN = 8
 """A track with so many detections is no passing false track: sea clutter, rain or a reflection
 that a radar follows for some turns."""
 PRIOR_TRIALS = 8.0
 # A radar that numbers its plots has followed them before it reports them: false ones come in a row.
 PRIOR_PLAIN: FloatArray = np.array([0.5, 0.975, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998])
-PRIOR_NUMBERED: FloatArray = np.array([0.3, 0.6, 0.88, 0.96, 0.98, 0.99, 0.995, 0.998])
+PRIOR_NUMBERED: FloatArray = np.array([0.3, 0.7, 0.965, 0.97, 0.98, 0.99, 0.995, 0.998])
 SWEEP_PLOTS = 48
+# Detections by a sensor after which its misses of a track teach how much the sensor sees.
+ESTABLISHED = 4.0
 SLOWEST_TURN = 15.0
 FASTEST_TURN = 0.4
 
@@ -54,6 +60,8 @@ class SensorState:
         self.intervals: FloatArray = np.zeros(0)
         self.frame_intervals: FloatArray = np.zeros(0)
         self.looks_seen = 0.0
+        self.held_false = 0.0
+        self.keys_kept, self.keys_moved = KEYS_KEPT, KEYS_MOVED
         self.sweep: FloatArray = np.zeros((0, 2))
         self.sweep_unseen = 0
         self.turning = False
@@ -111,7 +119,8 @@ class SensorState:
         log_density: FloatArray = np.where(
             ranged | placed,
             np.log(in_bin / width) - math.log(max(model.sector_width, 1e-3)),
-            math.log(max(self.bearing_clutter, 1e-3)) - math.log(max(model.sector_width, 1e-3)),
+            math.log(max(self.bearing_clutter, LEAST_CLUTTER))
+            - math.log(max(model.sector_width, 1e-3)),
         )
         log_density = log_density + np.where(np.isfinite(batch.elevation), math.log(2.0), 0.0)
         # A position is an area and a height, not a range and a bearing.
@@ -146,6 +155,10 @@ class SensorState:
             ranged: whether these detections measure range.
             elapsed: seconds since the sensor's previous frame.
         """
+        if elapsed <= 0.0:
+            # A part of the same look: it counts with the next.
+            self.held_false += float(false_weight.sum())
+            return
         looks = min(max(elapsed / self.revisit, 0.02), 10.0)
         gain = self._clutter_gain(looks)
         self.looks_seen += looks
@@ -153,7 +166,8 @@ class SensorState:
             count = self._clutter_count(slant, false_weight)
             self.clutter = self.clutter + gain * (count / looks - self.clutter)
         else:
-            total = float(false_weight.sum())
+            total = float(false_weight.sum()) + self.held_false
+            self.held_false = 0.0
             self.bearing_clutter += gain * (total / looks - self.bearing_clutter)
 
     def _clutter_gain(self, looks: float) -> float:
@@ -234,7 +248,8 @@ class SensorState:
         clutter alike: the resultant of the phases tells (Rayleigh's test of uniformity).
 
         Args:
-            time, bearing: (M,) of the frame's plots.
+            time: (M,) of the frame's plots, seconds.
+            bearing: (M,) of them, radians.
         """
         if not self.model.learn_revisit or self.simultaneous or not len(time):
             return
@@ -258,6 +273,19 @@ class SensorState:
             self.revisit = turn
         elif self.turning and resultant[best] < 0.7:
             self.turning = False
+
+    def key_trust(self) -> float:
+        """Return the log odds that a number of this sensor still means the object it meant."""
+        return math.log(self.keys_kept / self.keys_moved)
+
+    def learn_keys(self, kept: int, moved: int) -> None:
+        """Count detections whose number stayed with its object, and whose went to another."""
+        self.keys_kept += kept
+        self.keys_moved += moved
+        total = self.keys_kept + self.keys_moved
+        if total > 300.0:
+            self.keys_kept *= 300.0 / total
+            self.keys_moved = max(self.keys_moved * 300.0 / total, 0.3 * KEYS_MOVED)
 
     def believable(self, hits: FloatArray) -> FloatArray:
         """Return the highest existence (N,) that so many detections of this sensor allow."""

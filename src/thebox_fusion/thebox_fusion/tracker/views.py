@@ -31,7 +31,7 @@ from .update import predict_rows
 from .view import LedgerEntry, TrackState, TrackView
 
 if TYPE_CHECKING:
-    from .tracker import Tracker
+    from .core import Core
 
 _KIND = {
     BORN: "born",
@@ -63,15 +63,15 @@ SAME_PLACE = 12.0
 LedgerRow = tuple[LedgerEntry, ...]
 
 
-def _entry(tracker: Tracker, values: tuple[float, int, int, float, float]) -> LedgerEntry:
+def _entry(core: Core, values: tuple[float, int, int, float, float]) -> LedgerEntry:
     time, sensor_index, kind, delta, after = values
-    sensor = tracker.sensor_names[sensor_index] if sensor_index >= 0 else ""
+    sensor = core.sensor_names[sensor_index] if sensor_index >= 0 else ""
     what = _TEXT[kind].replace("{sensor}", sensor)
     text = f"{what} ({delta:+.2f}, existence {1.0 / (1.0 + math.exp(-after)):.2f})"
     return LedgerEntry(time, sensor, _KIND[kind], delta, after, text)
 
 
-def _newest(tracker: Tracker, bank: TrackBank, rows: IntArray, most: int) -> list[LedgerRow]:
+def _newest(core: Core, bank: TrackBank, rows: IntArray, most: int) -> list[LedgerRow]:
     """Return the newest entries of each of ``rows``, newest last."""
     held = np.minimum(np.minimum(bank.ledger_count[rows], bank.ledger_length), most)
     back = np.arange(int(held.max(initial=0)), 0, -1)
@@ -88,24 +88,24 @@ def _newest(tracker: Tracker, bank: TrackBank, rows: IntArray, most: int) -> lis
     )
     return [
         tuple(
-            _entry(tracker, values)
+            _entry(core, values)
             for values in list(zip(t, sensor, kind, delta, after, strict=True))[len(t) - count :]
         )
         for t, sensor, kind, delta, after, count in columns
     ]
 
 
-def ledger_of(tracker: Tracker, track_id: str) -> list[LedgerEntry]:
+def ledger_of(core: Core, track_id: str) -> list[LedgerEntry]:
     """Return the evidence of one track; KeyError when there is none of that id."""
-    for bank in (tracker.state.kinematic, tracker.state.bearings):
+    for bank in (core.state.kinematic, core.state.bearings):
         for row in range(len(bank)):
-            if tracker.id_of(int(bank.number[row])) == track_id:
-                return list(_newest(tracker, bank, np.array([row]), bank.ledger_length)[0])
+            if core.id_of(int(bank.number[row])) == track_id:
+                return list(_newest(core, bank, np.array([row]), bank.ledger_length)[0])
     raise KeyError(track_id)
 
 
 def pointed(
-    tracker: Tracker, bank: TrackBank, bearing: FloatArray, sigma: FloatArray, when: float
+    core: Core, bank: TrackBank, bearing: FloatArray, sigma: FloatArray, when: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return (N,) bearings and sigmas: the trajectory's, or the plain filter's.
 
@@ -113,7 +113,7 @@ def pointed(
     the emitter's apparent bearing does not move as an object does.
     """
     direction, variance, time = bank.direction.T
-    wide = variance + tracker.parameters.bearing_wander**2 * np.maximum(when - time, 0.0)
+    wide = variance + core.parameters.bearing_wander**2 * np.maximum(when - time, 0.0)
     gap = np.abs(wrap(bearing - direction))
     plain = (variance > 0.0) & ((gap**2 > 4.0 * variance) | (wide < sigma**2))
     return (
@@ -125,33 +125,33 @@ def pointed(
 Picture = tuple[list[list[Any]], list[list[Any]]]
 
 
-def picture_of(tracker: Tracker, when: float) -> Picture:
+def picture_of(core: Core, when: float) -> Picture:
     """Return [[id, east, north]] and [[id, bearing, sigma]] of confirmed tracks."""
-    state, p = tracker.state, tracker.parameters
+    state, p = core.state, core.parameters
     positions: list[list[Any]] = []
     bearings: list[list[Any]] = []
     bank = state.kinematic
-    rows = np.flatnonzero(bank.state != TENTATIVE)
+    rows = np.flatnonzero((bank.state != TENTATIVE) & (bank.probability() >= p.report_probability))
     if len(rows):
-        mean, covariance, weight = predict_rows(
-            bank, rows, np.full(len(rows), when), tracker.motion
-        )
+        mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), when), core.motion)
         centre, spread = collapse(mean, covariance, weight)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
         for row, (east, north), wide in zip(
             bank.number[rows].tolist(), centre[:, :2].tolist(), sigma.tolist(), strict=True
         ):
             if wide <= p.report_position_sigma:
-                positions.append([tracker.id_of(row), round(east, 2), round(north, 2)])
+                positions.append([core.id_of(row), round(east, 2), round(north, 2)])
     bank = state.bearings
     rows = np.flatnonzero(bank.state != TENTATIVE)
     if len(rows):
         every = np.arange(len(bank))
-        mean, covariance, weight = predict_rows(
-            bank, every, np.full(len(bank), when), tracker.drift
-        )
+        mean, covariance, weight = predict_rows(bank, every, np.full(len(bank), when), core.drift)
         _, _, observed = ranging.triangulated(
-            bank, (mean, covariance, weight), state.own_position, p.range_observed_sigma
+            bank,
+            (mean, covariance, weight),
+            state.own_position,
+            limit=p.range_observed_sigma,
+            nearest=2.0 * p.range_min,
         )
         centre, spread = collapse(mean, covariance, weight)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
@@ -160,11 +160,11 @@ def picture_of(tracker: Tracker, when: float) -> Picture:
         across = np.stack([r[:, 1], -r[:, 0]], axis=1)
         wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
-        bearing, wide = pointed(tracker, bank, bearing, wide, when)
+        bearing, wide = pointed(core, bank, bearing, wide, when)
         placed: FloatArray = np.array([p[1:3] for p in positions], dtype=np.float64).reshape(-1, 2)
         # The most certain first, so that a second emitter of one object is the one left out.
         for row in rows[np.argsort(sigma[rows], kind="stable")].tolist():
-            track = tracker.id_of(int(bank.number[row]))
+            track = core.id_of(int(bank.number[row]))
             here = centre[row, :2]
             alone = observed[row] and sigma[row] <= p.report_position_sigma
             if alone and len(placed):
@@ -180,9 +180,9 @@ def picture_of(tracker: Tracker, when: float) -> Picture:
     return positions, bearings
 
 
-def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
+def tracks_of(core: Core, when: float) -> list[TrackView]:
     """Return views of all tracks at ``when``."""
-    state = tracker.state
+    state, p = core.state, core.parameters
     own = state.own_position
     if math.isfinite(state.own_time):
         own = own + state.own_velocity * max(0.0, min(when - state.own_time, 5.0))
@@ -191,7 +191,7 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
         if serial >= 0:
             keys_of.setdefault(serial, []).append(key)
     result: list[TrackView] = []
-    for bank, dynamics in ((state.kinematic, tracker.motion), (state.bearings, tracker.drift)):
+    for bank, dynamics in ((state.kinematic, core.motion), (state.bearings, core.drift)):
         if not len(bank):
             continue
         count = len(bank)
@@ -199,7 +199,11 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
         mean, covariance, weight = predict_rows(bank, rows, np.full(count, when), dynamics)
         if bank is state.bearings:
             log_range, log_sigma, observed = ranging.triangulated(
-                bank, (mean, covariance, weight), own, tracker.parameters.range_observed_sigma
+                bank,
+                (mean, covariance, weight),
+                own,
+                limit=p.range_observed_sigma,
+                nearest=2.0 * p.range_min,
             )
             method = np.where(observed, 2, 0)
         centre, spread = collapse(mean, covariance, weight)
@@ -221,12 +225,12 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
             slant = np.exp(log_range)
             slant_sigma = np.maximum(slant * log_sigma, 1e-3)
         else:
-            observed = slant_sigma < tracker.parameters.range_observed_sigma * slant
+            observed = slant_sigma < core.parameters.range_observed_sigma * slant
             method = np.where(observed, 1, 0)
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
         elevation = np.arctan2(r[:, 2], ground)
         if bank is state.bearings:
-            bearing, bearing_sigma = pointed(tracker, bank, bearing, bearing_sigma, when)
+            bearing, bearing_sigma = pointed(core, bank, bearing, bearing_sigma, when)
         # Plain lists: element by element, arrays are many times slower.
         columns = np.stack(
             [
@@ -253,19 +257,19 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
             strict=True,
         )
         # Of the many that come and go, one line is enough.
-        shown = _newest(tracker, bank, rows, 1)
+        shown = _newest(core, bank, rows, 1)
         firm = np.flatnonzero(bank.state != TENTATIVE)
-        for row, entries in zip(firm.tolist(), _newest(tracker, bank, firm, NEWEST), strict=True):
+        for row, entries in zip(firm.tolist(), _newest(core, bank, firm, NEWEST), strict=True):
             shown[row] = entries
         for row, (serial, stage, ranged, how, key, heard, labelled) in enumerate(flags):
             newest = shown[row]
             keys = [key] if key >= 0 else keys_of.get(serial, [])
-            label, share = _label(tracker, bank.label_score[row]) if labelled else ("", 0.0)
+            label, share = _label(core, bank.label_score[row]) if labelled else ("", 0.0)
             value = columns[row]
             result.append(
                 TrackView(
-                    id=tracker.id_of(serial),
-                    number=tracker.number_of(serial),
+                    id=core.id_of(serial),
+                    number=core.number_of(serial),
                     state=TrackState(stage),
                     position=centre[row, :3],
                     velocity=centre[row, 3:],
@@ -282,9 +286,9 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
                     reason=newest[-1].text if newest else "",
                     label=label,
                     label_probability=share,
-                    keys=frozenset(":".join(tracker.key_names[k]) for k in keys),
+                    keys=frozenset(":".join(core.key_names[k]) for k in keys),
                     sensors=tuple(
-                        name for name, hit in zip(tracker.sensor_names, heard, strict=False) if hit
+                        name for name, hit in zip(core.sensor_names, heard, strict=False) if hit
                     ),
                     frequencies=tuple(
                         f
@@ -299,13 +303,13 @@ def tracks_of(tracker: Tracker, when: float) -> list[TrackView]:
     return result
 
 
-def _label(tracker: Tracker, score: FloatArray) -> tuple[str, float]:
+def _label(core: Core, score: FloatArray) -> tuple[str, float]:
     total = float(score.sum())
     if total <= 0.0:
         return "", 0.0
     best = int(np.argmax(score))
     # One reading is not certainty: half an unknown reading is added.
-    return tracker.label_names[best], float(score[best]) / (total + 0.25)
+    return core.label_names[best], float(score[best]) / (total + 0.25)
 
 
-__all__ = ["TENTATIVE", "ledger_of", "tracks_of"]
+__all__ = ["ledger_of", "picture_of", "tracks_of"]

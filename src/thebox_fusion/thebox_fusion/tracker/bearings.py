@@ -1,0 +1,114 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Bearings without identity: for kinematic tracks first, then for bearing-only ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .bank import TrackBank
+from .births import begin
+from .core import Core
+from .detection import DetectionBatch
+from .existence import logit
+from .gate import aspect, bearing_offsets
+from .initiate import bearing_states
+from .looks import associate
+from .measure import wrap
+from .types import BoolArray, FloatArray, IntArray
+
+
+def hear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
+    """Use precise bearings without identity: first for kinematic tracks."""
+    if not len(batch):
+        return
+    bank = core.state.kinematic
+    strong = bank.probability() > 0.2
+    free, _, _, _, _ = associate(core, bank, batch, core.motion, eligible=strong, elapsed=elapsed)
+    give_to_bearings(core, batch, free, elapsed)
+
+
+def overhear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
+    """Use coarse bearings without identity: tracks they may come from explain them."""
+    if not len(batch):
+        return
+    state = core.state
+    free: FloatArray = np.ones(len(batch))
+    if len(state.kinematic):
+        own = batch.own_position.mean(axis=0)
+        seen = aspect(
+            state.kinematic,
+            float(np.mean(batch.time)),
+            own,
+            float(core.motion.density[-1]),
+        )
+        offset = bearing_offsets(seen, batch)
+        variance = seen.bearing_variance[:, None] + batch.bearing_sigma[None, :] ** 2
+        near = (offset**2 < 6.0 * variance) & (state.kinematic.probability() > 0.8)[:, None]
+        free = np.where(near.any(axis=0), 0.0, 1.0)
+    give_to_bearings(core, batch, free, elapsed)
+
+
+def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapsed: float) -> None:
+    """Give bearings that no kinematic track explains to bearing-only tracks, old or new."""
+    learned = core.state.sensors[batch.sensor]
+    left = np.flatnonzero(free > 0.6)
+    false: FloatArray = np.zeros(0)
+    if len(left):
+        bank = core.state.bearings
+        rest = batch.take(left)
+        unexplained, false, rows, detection, probability = associate(
+            core, bank, rest, core.drift, eligible=bank.key < 0, elapsed=elapsed
+        )
+        note_own_path(core, bank, rows, rest.take(detection), probability > 0.5)
+        birth = unexplained * learned.birth_probability(rest, bearing_only=True)
+        new = np.flatnonzero((unexplained > 0.5) & (birth > 1e-4))
+        if len(new):
+            first = rest.take(new)
+            mean, covariance = bearing_states(
+                first, bank.components, core.parameters, learned.model
+            )
+            rows = begin(
+                core,
+                bank,
+                first,
+                mean=mean,
+                covariance=covariance,
+                log_odds=logit(birth[new]),
+                serial=core.serials(first, "b"),
+            )
+            note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
+    learned.learn_clutter(np.zeros(len(false)), false, False, elapsed)
+
+
+def note_own_path(
+    core: Core, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray
+) -> None:
+    """Sum up where the own-ship was at the detections of bearing-only tracks."""
+    rows, batch = rows[use], batch.take(np.flatnonzero(use))
+    if not len(rows):
+        return
+    t = batch.time - bank.own_start[rows, 0]
+    e = batch.own_position[:, 0] - bank.own_start[rows, 1]
+    n = batch.own_position[:, 1] - bank.own_start[rows, 2]
+    information = 1.0 / batch.bearing_sigma**2
+    point(core, bank, rows, batch)
+    bank.own_path[rows] += np.stack(
+        [np.ones(len(t)), t, t * t, e, n, t * e, t * n, e * e + n * n, information], axis=1
+    )
+
+
+def point(core: Core, bank: TrackBank, rows: IntArray, batch: DetectionBatch) -> None:
+    """Update the plain bearing filter of bearing-only tracks."""
+    old, variance, when = bank.direction[rows].T
+    noise = batch.bearing_sigma**2
+    wander = core.parameters.bearing_wander**2
+    predicted = variance + wander * np.maximum(batch.time - when, 0.0)
+    first = variance <= 0.0
+    gap = wrap(batch.bearing - old)
+    other = wrap(batch.alternative_bearing - old)
+    gap = np.where(np.abs(other) < np.abs(gap), other, gap)
+    gain = np.where(first, 1.0, predicted / (predicted + noise))
+    bank.direction[rows, 0] = np.where(first, batch.bearing, old + gain * gap)
+    bank.direction[rows, 1] = np.where(first, noise, (1.0 - gain) * predicted)
+    bank.direction[rows, 2] = np.where(first, batch.time, np.maximum(when, batch.time))

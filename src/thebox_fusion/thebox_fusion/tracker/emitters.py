@@ -1,0 +1,284 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Bearings whose sensor knows the identity: emitters, and the tracks that they join."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .bank import ATTACHED, DETACHED, HIT, TENTATIVE, TrackBank
+from .bearings import note_own_path
+from .births import add_labels, begin
+from .core import Core, rows_of
+from .detection import DetectionBatch
+from .existence import shift
+from .gate import aspect, bearing_offsets
+from .identity import coincidence, is_repeat
+from .initiate import bearing_states
+from .measure import LOG_TWO_PI
+from .types import BoolArray, FloatArray, IntArray
+from .update import Dynamics, update_certain
+
+# Squared normalised innovation up to which an emitter's own track may be surprised.
+OWN_SURPRISE = 3.0
+# Prior odds that an emitter's object is among the kinematic tracks.
+JOINED_ODDS = 4.0
+
+
+def identify(core: Core, batch: DetectionBatch) -> None:
+    """Use bearings with an identity: for the attached track, or for one of their own."""
+    if not len(batch):
+        return
+    state, p = core.state, core.parameters
+    table, kinematic = state.keys, state.kinematic
+    keys = batch.key
+    repeat, effective = is_repeat(
+        table,
+        keys,
+        time=batch.time,
+        frequency=batch.frequency,
+        rssi=batch.rssi,
+        sigma=batch.bearing_sigma,
+    )
+    independent = repeat == 0.0
+    informative = np.isfinite(effective)
+    table.forget(keys[independent], (batch.time - table.time[keys])[independent], p.key_forgetting)
+    sharp = batch.take(np.arange(len(batch)))
+    sharp.bearing_sigma = np.where(informative, effective, 1e3)
+    log_kinematic = bearing_likelihoods(core, sharp, kinematic, core.motion)
+    rows = rows_of(kinematic, table.track[keys])
+    table.track[keys[rows < 0]] = -1
+    attached = rows >= 0
+    if attached.any():
+        _update_attached(
+            core,
+            sharp,
+            rows,
+            np.flatnonzero(attached),
+            independent=independent,
+            informative=informative,
+            log_kinematic=log_kinematic,
+        )
+    apart = np.flatnonzero(~attached)
+    if len(apart):
+        _update_apart(
+            core,
+            sharp,
+            apart,
+            independent=independent,
+            informative=informative,
+            log_kinematic=log_kinematic,
+        )
+    table.hits[keys[independent]] += 1
+    table.repeated[keys] = ~independent
+    table.frequency[keys] = batch.frequency
+    table.rssi[keys] = batch.rssi
+    table.sigma[keys] = np.where(
+        independent, batch.bearing_sigma, np.fmax(batch.bearing_sigma, table.sigma[keys])
+    )
+    table.bearing[keys] = batch.bearing
+    table.time[keys] = batch.time
+    _attach_likely(core, keys[(table.track[keys] < 0) & independent], float(batch.time.max()))
+
+
+def bearing_likelihoods(
+    core: Core, batch: DetectionBatch, bank: TrackBank, dynamics: Dynamics
+) -> FloatArray:
+    """Return (M, N) log likelihoods of each detection's bearing under each track."""
+    if not len(bank):
+        return np.zeros((len(batch), 0))
+    seen = aspect(
+        bank,
+        float(np.mean(batch.time)),
+        batch.own_position.mean(axis=0),
+        float(dynamics.density[-1]),
+    )
+    offset = bearing_offsets(seen, batch).T
+    variance = seen.bearing_variance[None, :] + batch.bearing_sigma[:, None] ** 2
+    surprise = np.minimum(offset**2 / variance, 30.0) + np.log(variance) + LOG_TWO_PI
+    either = np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)
+    likelihood: FloatArray = -0.5 * surprise - either[:, None]
+    return likelihood
+
+
+def _update_attached(
+    core: Core,
+    batch: DetectionBatch,
+    rows: IntArray,
+    members: IntArray,
+    *,
+    independent: BoolArray,
+    informative: BoolArray,
+    log_kinematic: FloatArray,
+) -> None:
+    """Update the kinematic tracks that emitters are attached to."""
+    state, p = core.state, core.parameters
+    bank, table = state.kinematic, state.keys
+    mine = log_kinematic[members, rows[members]]
+    gain = log_kinematic[members] - mine[:, None]
+    table.evidence[batch.key[members]] += np.where(independent[members][:, None], gain, 0.0)
+    seen = aspect(
+        bank,
+        float(np.mean(batch.time)),
+        batch.own_position.mean(axis=0),
+        float(core.motion.density[-1]),
+    )
+    offset = bearing_offsets(seen, batch)[rows[members], members]
+    variance = seen.bearing_variance[rows[members]] + batch.bearing_sigma[members] ** 2
+    squared = np.minimum(offset**2 / variance, 25.0)
+    key = batch.key[members]
+    strain = np.maximum(table.strain[key] + 0.5 * (squared - 2.0), 0.0)
+    table.strain[key] = np.where(independent[members], strain, table.strain[key])
+    leave = table.strain[key] > -2.0 * p.detach_log_odds
+    better = table.evidence[key].max(axis=1) > -p.detach_log_odds
+    for k, row in zip(
+        key[leave | better].tolist(), rows[members][leave | better].tolist(), strict=True
+    ):
+        table.track[k] = -1
+        table.strain[k] = 0.0
+        table.evidence[k] = 0.0
+        bank.note(np.array([row]), float(batch.time.max()), batch.sensor, DETACHED, 0.0)
+    stay = members[~(leave | better)]
+    # Two emitters of one track in one frame are applied one after the other.
+    while len(stay):
+        _, once = np.unique(rows[stay], return_index=True)
+        now = stay[once]
+        chosen = batch.take(now)
+        which = rows[now]
+        update_certain(
+            bank,
+            which,
+            chosen,
+            dynamics=core.motion,
+            distance_cap=p.gate,
+            weight_floor=1e-6,
+            kinematic=informative[now],
+        )
+        delta = shift(
+            bank,
+            which,
+            bank.log_odds[which] + np.where(independent[now], 1.0, 0.0),
+            p.log_odds_limit,
+        )
+        fresh = independent[now]
+        bank.note(which[fresh], chosen.time[fresh], batch.sensor, HIT, delta[fresh])
+        bank.last_hit[which] = np.maximum(bank.last_hit[which], chosen.time)
+        bank.hits[which] += independent[now]
+        bank.last_look[which, batch.sensor] = chosen.time
+        bank.sensor_last[which, batch.sensor] = chosen.time
+        bank.sensor_hits[which, batch.sensor] += independent[now]
+        bank.visible[which, batch.sensor] = 1.0
+        add_labels(core, bank, which, chosen, independent[now])
+        stay = np.setdiff1d(stay, now)
+
+
+def _update_apart(
+    core: Core,
+    batch: DetectionBatch,
+    members: IntArray,
+    *,
+    independent: BoolArray,
+    informative: BoolArray,
+    log_kinematic: FloatArray,
+) -> None:
+    """Update or begin the emitters' own bearing-only tracks."""
+    state, p = core.state, core.parameters
+    bank, table = state.bearings, state.keys
+    own = rows_of(bank, table.own[batch.key[members]])
+    old = np.flatnonzero(own >= 0)
+    if len(old):
+        chosen, which = batch.take(members[old]), own[old]
+        log_own = bearing_likelihoods(core, chosen, bank, core.drift)[np.arange(len(old)), which]
+        expected = -0.5 * (LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2))
+        surprise = np.clip(2.0 * (expected - log_own), 0.0, 20.0)
+        bank.misfit[which] += 0.1 * (surprise - bank.misfit[which])
+        # An emitter of its own may turn as it likes: its own track's surprise is bounded, or
+        # any kinematic track in that direction would look the better explanation.
+        floor = -0.5 * (
+            OWN_SURPRISE + LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2)
+        ) - np.where(np.isfinite(chosen.alternative_bearing), math.log(2.0), 0.0)
+        gain = log_kinematic[members[old]] - np.maximum(log_own, floor)[:, None]
+        heard = independent[members[old]]
+        table.evidence[chosen.key] += np.where(heard[:, None], gain, 0.0)
+        update_certain(
+            bank,
+            which,
+            chosen,
+            dynamics=core.drift,
+            distance_cap=9.0,
+            weight_floor=1e-5,
+            kinematic=informative[members[old]],
+        )
+        fresh = independent[members[old]]
+        delta = shift(
+            bank, which, bank.log_odds[which] + np.where(fresh, 2.0, 0.0), p.log_odds_limit
+        )
+        bank.note(which[fresh], chosen.time[fresh], batch.sensor, HIT, delta[fresh])
+        bank.last_hit[which] = np.maximum(bank.last_hit[which], chosen.time)
+        bank.hits[which] += fresh
+        bank.last_look[which, batch.sensor] = chosen.time
+        bank.sensor_last[which, batch.sensor] = chosen.time
+        bank.sensor_hits[which, batch.sensor] += fresh
+        add_labels(core, bank, which, chosen, fresh)
+        note_own_path(core, bank, which, chosen, informative[members[old]])
+    new = members[own < 0]
+    if len(new):
+        first = batch.take(new)
+        first.bearing_sigma = np.minimum(first.bearing_sigma, math.pi)
+        mean, covariance = bearing_states(
+            first, bank.components, p, state.sensors[batch.sensor].model
+        )
+        serial = core.serials(first, "e")
+        before = table.own[first.key]
+        recent = (before >= 0) & (first.time - table.time[first.key] < p.emitter_memory)
+        serial = np.where(recent, before, serial)
+        rows = begin(
+            core,
+            bank,
+            first,
+            mean=mean,
+            covariance=covariance,
+            log_odds=np.full(len(new), -0.5),
+            serial=serial,
+        )
+        bank.key[rows] = first.key
+        table.own[first.key] = serial
+        note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
+
+
+def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
+    """Let emitters join the kinematic track that explains them, where that is clear."""
+    state, p = core.state, core.parameters
+    bank, table = state.kinematic, state.keys
+    if not len(bank):
+        return
+    alive = np.where((bank.state != TENTATIVE) & (bank.probability() > 0.8), 1.0, 0.0)
+    if not alive.any():
+        return
+    seen = aspect(bank, now, state.own_position, float(core.motion.density[-1]))
+    gone: list[int] = []
+    for key in keys.tolist():
+        own = rows_of(state.bearings, table.own[key : key + 1])
+        if table.hits[key] < 3 or own[0] < 0:
+            continue
+        meeting = coincidence(seen, state.bearings.direction[own[0]])
+        row, posterior = table.posterior(key, alive, JOINED_ODDS, meeting)
+        if posterior < p.attach_probability:
+            continue
+        table.track[key] = int(bank.number[row])
+        table.evidence[key] -= table.evidence[key, row]
+        table.strain[key] = 0.0
+        which = np.array([row])
+        support = 1.5
+        gone.append(int(own[0]))
+        bank.first_seen[row] = min(bank.first_seen[row], state.bearings.first_seen[own[0]])
+        bank.label_score[row] += state.bearings.label_score[own[0]]
+        bank.sensor_hits[row] += state.bearings.sensor_hits[own[0]]
+        delta = shift(bank, which, bank.log_odds[which] + support, p.log_odds_limit)
+        sensor = core.sensor_index[core.key_names[key][0]]
+        bank.note(which, now, sensor, ATTACHED, delta)
+    if gone:
+        keep = np.setdiff1d(np.arange(len(state.bearings)), np.array(gone))
+        state.bearings.keep(keep)

@@ -1,0 +1,255 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One look of a sensor at all tracks: whose detection is whose, and what that says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .associate import assignment, marginals
+from .bank import HIT, MISS, TENTATIVE, TrackBank
+from .births import add_labels
+from .core import Core
+from .detection import DetectionBatch
+from .existence import after_look, logit, shift
+from .gate import aspect, coarse_gate
+from .identity import band_of
+from .sensors import ESTABLISHED, PROVEN
+from .types import BoolArray, FloatArray, IntArray
+from .update import Dynamics, Hypotheses, blend, hypothesise
+
+EARLY_LOOKS = 1.5
+SAME_BAND = 1.0
+# Sensors below this miss weight only hear who transmits.
+HEARS_ONLY = 0.15
+# Looks without a detection after which a track is lost to a sensor that looks at everything.
+LOST_AFTER = 2.5
+
+
+def associate(
+    core: Core,
+    bank: TrackBank,
+    batch: DetectionBatch,
+    dynamics: Dynamics,
+    *,
+    eligible: BoolArray,
+    elapsed: float,
+) -> tuple[FloatArray, FloatArray, IntArray, IntArray, FloatArray]:
+    """Associate a frame with a bank and update it.
+
+    Returns:
+        (M,) probability that each detection belongs to no track, the same counting only
+        tracks that are likely to exist, and the pairs (bank row, detection row, probability).
+    """
+    state, p = core.state, core.parameters
+    nothing = np.ones(len(batch))
+    empty = np.zeros(0, dtype=np.int64)
+    if not len(batch) or not len(bank):
+        return nothing, nothing, empty, empty, np.zeros(0)
+    learned = state.sensors[batch.sensor]
+    middle = float(np.mean(batch.time))
+    seen = aspect(bank, middle, batch.own_position.mean(axis=0), float(dynamics.density[-1]))
+    track, detection = coarse_gate(seen, batch, eligible, math.sqrt(p.gate) + 0.5)
+    h = hypothesise(bank, batch, track, detection, dynamics=dynamics, gate=p.gate)
+    if not len(h.pair):
+        return nothing, nothing, empty, empty, np.zeros(0)
+    chance = learned.detection_probability(seen.slant[h.rows])
+    chance = chance * bank.visible[h.rows, batch.sensor]
+    probability, detected, prior, after = _resolve(
+        core, bank, batch, h, chance=chance, elapsed=elapsed
+    )
+    given = np.maximum(after, 1e-9)
+    none = np.clip((after - detected) / given, 0.0, 1.0)
+    blend(bank, h, probability / given[h.pair], none)
+    after = _believed(core, bank, h.rows, detected, after)
+    if learned.model.miss_weight <= HEARS_ONLY:
+        # What the radar no longer sees is not kept alive by a chance bearing.
+        lost = _lost(core, bank, h.rows, h.when)
+        after = np.where(lost, np.minimum(after, prior), after)
+    delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
+    _look_done(
+        core, bank, batch, h, slant=seen.slant[h.rows], prior=prior, detected=detected, delta=delta
+    )
+    add_labels(core, bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
+    taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
+    real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
+    free = np.clip(1.0 - taken, 0.0, 1.0)
+    return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
+
+
+def _resolve(
+    core: Core,
+    bank: TrackBank,
+    batch: DetectionBatch,
+    h: Hypotheses,
+    *,
+    chance: FloatArray,
+    elapsed: float,
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return (P,) pair probabilities, and (U,) detected, existence before and after.
+
+    In a sensor's second look the clutter and the share of real plots in the first one are
+    estimated together with the association (a few steps of expectation maximisation).
+    """
+    learned = core.state.sensors[batch.sensor]
+    prior = bank.probability()[h.rows]
+    identity = _identity_bonus(core, bank, batch, h.rows[h.pair], h.detection)
+    counted = chance * learned.model.miss_weight
+
+    def weigh() -> tuple[FloatArray, FloatArray, FloatArray]:
+        log_ratio = h.log_likelihood - learned.log_clutter(batch)[h.detection] + identity
+        found, hit = _probabilities(
+            core, h, prior=prior, chance=chance, log_ratio=log_ratio, detections=len(batch)
+        )
+        return found, hit, after_look(prior, hit, counted)
+
+    probability, detected, after = weigh()
+    if learned.looks_seen < EARLY_LOOKS and bool(np.isfinite(batch.range).all()):
+        before = learned.clutter
+        for _ in range(5):
+            real = np.bincount(
+                h.detection, weights=probability * after[h.pair], minlength=len(batch)
+            )
+            learned.try_clutter(before, batch.range, np.clip(1.0 - real, 0.0, 1.0), elapsed)
+            prior = _share_of_first_look(bank, h.rows, batch.sensor, prior, after)
+            probability, detected, after = weigh()
+        learned.clutter = before
+    return probability, detected, prior, after
+
+
+def _believed(
+    core: Core, bank: TrackBank, rows: IntArray, detected: FloatArray, after: FloatArray
+) -> FloatArray:
+    """Bound existence by what tracks of so few detections have turned out to be.
+
+    The association takes clutter for independent from look to look. Where false plots come in
+    a row instead, their tracks look real and end after some looks: how many do is learned.
+    """
+    if bank is not core.state.kinematic:
+        return after
+    hits = bank.hits[rows] + detected
+    young = hits < PROVEN - 0.5
+    bound = after.copy()
+    for sensor in np.unique(bank.first_sensor[rows]).tolist():
+        learned = core.state.sensors[sensor]
+        here = bank.first_sensor[rows] == sensor
+        claim = np.flatnonzero(here & young & (detected > 0.5) & (after > 0.85))
+        which = rows[claim]
+        bank.claims[which] |= 1 << np.clip(np.rint(hits[claim]).astype(np.int64) - 1, 0, 7)
+        older = rows[here & ~young & (bank.claims[rows] > 0)]
+        if len(older):
+            learned.learn_passing(bank.claims[older], proved=True)
+            bank.claims[older] = -1
+        bound[here] = np.minimum(bound[here], learned.believable(hits[here]))
+    return bound
+
+
+def _lost(core: Core, bank: TrackBank, rows: IntArray, now: FloatArray) -> BoolArray:
+    """Return which tracks a sensor that looks at everything held, and has lost."""
+    lost: BoolArray = np.zeros(len(rows), dtype=np.bool_)
+    for sensor, learned in enumerate(core.state.sensors):
+        if learned.model.miss_weight > 0.5:
+            silent = now - bank.sensor_last[rows, sensor]
+            lost |= silent > LOST_AFTER * learned.revisit
+    return lost
+
+
+def _look_done(
+    core: Core,
+    bank: TrackBank,
+    batch: DetectionBatch,
+    h: Hypotheses,
+    *,
+    slant: FloatArray,
+    prior: FloatArray,
+    detected: FloatArray,
+    delta: FloatArray,
+) -> None:
+    """Write down what a look gave each track with a candidate, and learn from it."""
+    rows, sensor = h.rows, batch.sensor
+    learned = core.state.sensors[sensor]
+    hit = detected > 0.5
+    bank.note(rows, h.when, sensor, np.where(hit, HIT, MISS), delta)
+    sure = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
+    # False tracks are short: their misses would teach that the sensor sees little.
+    old = sure & (bank.sensor_hits[rows, sensor] > ESTABLISHED)
+    learned.learn_detection(slant[old], detected[old], np.ones(int(old.sum())))
+    clear = hit & sure & (detected > 0.9) & np.isfinite(bank.sensor_last[rows, sensor])
+    learned.learn_revisit((h.when - bank.sensor_last[rows, sensor])[clear])
+    bank.last_look[rows, sensor] = h.when
+    bank.sensor_hits[rows, sensor] += detected
+    if learned.model.miss_weight > 0.5:
+        bank.hit_rate[rows] += 0.15 * (detected - bank.hit_rate[rows])
+    bank.hits[rows] += detected
+    bank.sensor_last[rows[hit], sensor] = h.when[hit]
+    bank.last_hit[rows[hit]] = np.maximum(bank.last_hit[rows[hit]], h.when[hit])
+    bank.visible[rows[hit], sensor] = 1.0
+
+
+def _probabilities(
+    core: Core,
+    h: Hypotheses,
+    *,
+    prior: FloatArray,
+    chance: FloatArray,
+    log_ratio: FloatArray,
+    detections: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Return (P,) association probabilities and (U,) that a track is detected at all."""
+    p = core.parameters
+    gain = np.exp(np.minimum(log_ratio, 60.0))
+    odds = prior * chance / (1.0 - prior * chance)
+    ratio = odds[h.pair] * gain
+    if p.association == "assignment":
+        # Whose detection it is, if the track exists at all; existence is judged after.
+        likely = np.maximum(prior, 0.5) * chance
+        likely = (likely / (1.0 - likely))[h.pair] * gain
+        probability = assignment(h.pair, h.detection, likely) * ratio / (1.0 + ratio)
+    else:
+        probability = marginals(h.pair, h.detection, ratio, detections, p.belief_iterations)
+    detected = np.bincount(h.pair, weights=probability, minlength=len(h.rows))
+    return probability, np.minimum(detected, 1.0)
+
+
+def _identity_bonus(
+    core: Core, bank: TrackBank, batch: DetectionBatch, rows: IntArray, detection: IntArray
+) -> FloatArray:
+    """Return (P,) log likelihood ratios of identity: for the same key, against another's.
+
+    They are moderate: radars number their false tracks, too, and swap numbers; links hop over
+    a band, and many use the same.
+    """
+    key = batch.key[detection]
+    attached = (
+        np.where(key >= 0, core.state.keys.track[np.maximum(key, 0)], -1)
+        if len(core.state.keys)
+        else np.full(len(key), -1)
+    )
+    known = np.isin(attached, bank.number) & (attached >= 0)
+    same = attached == bank.number[rows]
+    trust = core.state.sensors[batch.sensor].key_trust()
+    bonus = np.where(known, np.where(same, trust, -trust), 0.0)
+    band = band_of(batch.frequency)[detection]
+    if (band > 0).any():
+        emits = core.state.keys.bands(bank.number)[rows]
+        heard = (band > 0) & (emits > 0)
+        bonus += np.where(heard, np.where(emits & band, SAME_BAND, -SAME_BAND), 0.0)
+    return bonus
+
+
+def _share_of_first_look(
+    bank: TrackBank, rows: IntArray, sensor: int, prior: FloatArray, after: FloatArray
+) -> FloatArray:
+    """Return priors (U,) of one-plot tracks by how many of them found a second plot.
+
+    Empirical Bayes: the share of a first look's plots that are objects is not known before the
+    second look, and then it is told by that look.
+    """
+    begun = (bank.hits < 1.5) & (bank.first_sensor == sensor)
+    young = begun[rows]
+    if not young.any():
+        return prior
+    share = min(float(after[young].sum()) / float(begun.sum()), 0.9)
+    return np.where(young, np.maximum(prior, share), prior)

@@ -1,0 +1,161 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What time does to tracks: misses, decay, states, merging, deletion; and refutation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .bank import MERGED, MISS, REFUTED, TENTATIVE, TrackBank
+from .core import Core, rows_of
+from .detection import DetectionBatch
+from .existence import change_states, decay, doomed, logit, shift
+from .gate import aspect, bearing_offsets
+from .merge import duplicates
+from .sensors import ESTABLISHED
+from .types import IntArray
+from .update import Dynamics
+
+
+def settle(core: Core, now: float) -> None:
+    """Count the looks that found nothing, let existence fade, change states, delete."""
+    state, p = core.state, core.parameters
+    step = now - state.time if math.isfinite(state.time) else 0.0
+    for bank, dynamics in (
+        (state.kinematic, core.motion),
+        (state.bearings, core.drift),
+    ):
+        if len(bank):
+            _count_misses(core, bank, now, dynamics)
+            life = np.full(len(bank), p.mean_life)
+            silent = (bank is state.bearings) & (now - bank.last_hit > 3.0)
+            life[silent] = p.emitter_silence
+            decay(bank, step, life)
+            changed = change_states(bank, now, p)
+            for row in changed.tolist():
+                serial = int(bank.number[row])
+                if bank.state[row] != TENTATIVE:
+                    core.confirmed(serial)
+    state.time = max(state.time, now)
+    if now - state.last_merge >= 0.5:
+        state.last_merge = now
+        _merge(core, now)
+    _delete(core, now)
+
+
+def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -> None:
+    state, p = core.state, core.parameters
+    seen = aspect(bank, now, state.own_position, float(dynamics.density[-1]))
+    for sensor, learned in enumerate(state.sensors):
+        if learned.model.miss_weight <= 0.0:
+            continue
+        covered = learned.covers(seen.bearing, seen.slant)
+        begun = np.isfinite(bank.last_look[:, sensor])
+        bank.last_look[covered & ~begun, sensor] = now
+        slack = 1.05 if learned.simultaneous else 1.4
+        overdue = begun & (now - bank.last_look[:, sensor] > slack * learned.revisit)
+        bank.last_look[overdue & ~covered, sensor] = now
+        rows = np.flatnonzero(overdue & covered)
+        if not len(rows):
+            continue
+        # As many looks as had their full time are missing.
+        looks = np.floor(
+            (now - bank.last_look[rows, sensor]) / learned.revisit - (slack - 1.0) + 1e-9
+        )
+        looks = np.clip(looks, 1.0, 10.0)
+        chance = learned.detection_probability(seen.slant[rows])
+        visible = bank.visible[rows, sensor]
+        silent = (1.0 - chance * learned.model.miss_weight) ** looks
+        prior = bank.probability()[rows]
+        survives = 1.0 - visible + visible * silent
+        after = prior * survives / (1.0 - prior + prior * survives)
+        never = bank.sensor_hits[rows, sensor] < 0.5
+        bank.visible[rows, sensor] = np.where(never, visible * silent / survives, visible)
+        old = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
+        old &= bank.sensor_hits[rows, sensor] > ESTABLISHED
+        learned.learn_detection(seen.slant[rows][old], np.zeros(int(old.sum())), looks[old])
+        delta = shift(bank, rows, logit(after), p.log_odds_limit)
+        bank.last_look[rows, sensor] += looks * learned.revisit
+        if learned.model.miss_weight > 0.5:
+            bank.hit_rate[rows] *= 0.85**looks
+        told = np.abs(delta) > 0.01
+        bank.note(rows[told], now, sensor, MISS, delta[told])
+
+
+def _merge(core: Core, now: float) -> None:
+    """End the younger of two kinematic tracks that follow one object."""
+    bank, table = core.state.kinematic, core.state.keys
+    for keep, drop in duplicates(bank, now, core.motion, _told_apart(core, now)):
+        moved = np.flatnonzero(table.track == bank.number[drop])
+        table.track[moved] = bank.number[keep]
+        bank.log_odds[drop] = -100.0
+        bank.note(np.array([keep]), now, -1, MERGED, 0.0)
+
+
+def _told_apart(core: Core, now: float) -> IntArray:
+    """Return (N,) the sensor that numbers each kinematic track at present, -1 none."""
+    state, table = core.state, core.state.keys
+    result: IntArray = np.full(len(state.kinematic), -1, dtype=np.int64)
+    if not core.numbered or not len(table):
+        return result
+    sensor = np.array([core.sensor_index[name] for name, _ in core.key_names])
+    patience = np.array([2.5 * learned.revisit for learned in state.sensors])
+    numbered = np.isin(sensor, list(core.numbered)) & (table.track >= 0)
+    keys = np.flatnonzero(numbered & (now - table.time < patience[sensor]))
+    rows = rows_of(state.kinematic, table.track[keys])
+    result[rows[rows >= 0]] = sensor[keys[rows >= 0]]
+    return result
+
+
+def _delete(core: Core, now: float) -> None:
+    state, p = core.state, core.parameters
+    bank = state.kinematic
+    if len(bank):
+        gone = doomed(bank, p)
+        seen = aspect(bank, now, state.own_position, float(core.motion.density[0]))
+        gone |= seen.position_sigma > p.coast_position_sigma * 4.0
+        gone |= (seen.position_sigma > p.coast_position_sigma) & (
+            now - bank.last_hit > p.coast_time
+        )
+        extra = len(bank) - int(gone.sum()) - p.max_tracks
+        if extra > 0:
+            core.counters["tracks dropped: too many"] += extra
+            least = np.argsort(np.where(gone, np.inf, bank.log_odds), kind="stable")
+            gone[least[:extra]] = True
+        if gone.any():
+            passed = np.flatnonzero(gone & (bank.claims > 0))
+            for sensor in np.unique(bank.first_sensor[passed]).tolist():
+                claims = bank.claims[passed[bank.first_sensor[passed] == sensor]]
+                state.sensors[sensor].learn_passing(claims, proved=False)
+            rows = np.flatnonzero(~gone)
+            bank.keep(rows)
+            state.keys.keep_tracks(rows)
+    bank = state.bearings
+    if len(bank):
+        gone = doomed(bank, p)
+        if gone.any():
+            bank.keep(np.flatnonzero(~gone))
+
+
+def refute(core: Core, batch: DetectionBatch) -> None:
+    """Count a camera's look that saw nothing against the tracks in that direction."""
+    bank = core.state.kinematic
+    if not len(bank):
+        return
+    seen = aspect(
+        bank,
+        float(np.mean(batch.time)),
+        batch.own_position.mean(axis=0),
+        float(core.motion.density[-1]),
+    )
+    offset = bearing_offsets(seen, batch)
+    variance = seen.bearing_variance[:, None] + batch.bearing_sigma[None, :] ** 2
+    near = offset**2 < 9.0 * variance
+    belief = np.clip(batch.confidence, 0.05, 0.95)
+    push = np.log(belief / (1.0 - belief)) / np.maximum(near.sum(axis=0), 1)
+    total = (near * push[None, :]).sum(axis=1)
+    rows = np.flatnonzero(total < 0.0)
+    delta = shift(bank, rows, bank.log_odds[rows] + total[rows], core.parameters.log_odds_limit)
+    bank.note(rows, float(batch.time.max()), batch.sensor, REFUTED, delta)
