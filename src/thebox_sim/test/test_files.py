@@ -79,6 +79,24 @@ def test_offline_files_are_what_they_promise(name, tmp_path, capsys):
     assert again.read_bytes() == detections.read_bytes()
 
 
+def test_a_camera_that_somebody_steers_is_in_the_files(tmp_path):
+    plain, steered, again = (tmp_path / name for name in ("plain", "steered", "again"))
+    arguments = ["harbour", "--seed", "3", "--duration", "30", "--truth-ids", "--truth", os.devnull]
+    assert offline.main([*arguments, "--detections", str(plain)]) == 0
+    for path in (steered, again):
+        assert offline.main([*arguments, "--camera", "--detections", str(path)]) == 0
+    assert steered.read_bytes() == again.read_bytes()
+    rows = lines_of(steered)
+    seen = [row for row in rows if row["sensor"] == "trakka"]
+    # Nothing else changes: each sensor has randomness of its own.
+    assert [row for row in rows if row["sensor"] != "trakka"] == lines_of(plain)
+    assert len(seen) > 30
+    assert all("elevation_rad" in row and "range_m" not in row for row in seen)
+    # It looks at more than one object, and the clutter of its tracker is rare.
+    assert len({row["truth_id"] for row in seen} - {""}) >= 2
+    assert sum(row["truth_id"] == "" for row in seen) < 0.2 * len(seen)
+
+
 def test_truth_ids_are_there_only_when_asked(tmp_path):
     files = [tmp_path / "d", tmp_path / "t"]
     arguments = ["harbour", "--duration", "5", "--truth-ids"]

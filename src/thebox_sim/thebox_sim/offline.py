@@ -23,6 +23,8 @@ from thebox_sim.geometry import Vector
 from thebox_sim.scenario import Scenario, load_scenario, scenario_names
 from thebox_sim.sensors import make_sensor
 from thebox_sim.sensors.base import Measurement
+from thebox_sim.sensors.trakka import Trakka
+from thebox_sim.watch import Watch
 from thebox_sim.world import World
 
 # Start of every offline scenario: any whole second does, and a fixed one keeps files equal.
@@ -80,23 +82,28 @@ def detection_line(measurement: Measurement, received: float, origin: Vector) ->
 
 
 def play(
-    scenario: Scenario, seed: int, duration: float
+    scenario: Scenario, seed: int, duration: float, *, camera: bool = False
 ) -> Iterator[tuple[float, list[tuple[Measurement, float]], World]]:
     """Step a scenario and yield (time, measurements sent in this step, world) for every step.
 
     The measurements carry ``truth_id``, for scoring.
+
+    :param camera: somebody steers the camera, where the scenario has one; else it sees nothing.
     """
     world = World(scenario.world, seed)
     sensors = [make_sensor(n, s, seed, OFFLINE_EPOCH) for n, s in scenario.sensors.items()]
+    watch = next((Watch(s, seed) for s in sensors if camera and isinstance(s, Trakka)), None)
     yield world.time, [], world
     while world.time + world.dt <= duration + 1e-9:
         world.step()
-        sent = [
-            (report.measurement, report.sent)
-            for sensor in sensors
-            for report in sensor.poll(world)
-            if report.measurement is not None
-        ]
+        if watch is not None:
+            watch.steer(world)
+        sent = []
+        for sensor in sensors:
+            reports = sensor.poll(world)
+            if watch is not None and isinstance(sensor, Trakka):
+                reports = watch.usable(reports)
+            sent += [(r.measurement, r.sent) for r in reports if r.measurement is not None]
         yield world.time, sent, world
 
 
@@ -108,15 +115,17 @@ def write_files(
     truth: Path,
     *,
     with_truth_ids: bool = False,
+    camera: bool = False,
 ) -> tuple[int, int]:
     """Write both files; return (detections, truth lines).
 
+    :param camera: see :func:`play`.
     :param with_truth_ids: add ``truth_id`` to each detection ("" for clutter): for scoring only.
     """
     count, seconds = 0, 0
     with detections.open("w", encoding="utf-8") as d_file, truth.open("w", encoding="utf-8") as t_f:
         origin: Vector | None = None
-        for time, sent, world in play(scenario, seed, duration):
+        for time, sent, world in play(scenario, seed, duration, camera=camera):
             if origin is None:
                 origin = world.own_ship.position
             for measurement, received in sent:
@@ -166,6 +175,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--truth-ids", action="store_true", help="name the cause of each detection, for scoring"
     )
+    parser.add_argument(
+        "--camera",
+        action="store_true",
+        help="somebody steers the scenario's camera, from one flying object to the next",
+    )
     options = parser.parse_args(argv)
     if options.seed < 0:
         parser.error(f"--seed must be 0 or more, got {options.seed}")
@@ -185,6 +199,7 @@ def main(argv: list[str] | None = None) -> int:
             options.detections,
             options.truth,
             with_truth_ids=options.truth_ids,
+            camera=options.camera,
         )
     except OSError as error:
         print(f"offline: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
