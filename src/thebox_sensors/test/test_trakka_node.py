@@ -18,6 +18,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from action_msgs.msg import GoalStatus
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionClient
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from thebox_core.qos import PICTURES, STATE
@@ -744,6 +746,54 @@ def test_pictures_of_a_file_come_while_somebody_looks(
     assert len(image.data) == 48 * 64 * 3
     picture = cv.imdecode(np.frombuffer(compressed[-1].data, np.uint8), cv.IMREAD_COLOR)
     assert picture.shape == (48, 64, 3)
+
+
+class Mjpeg(BaseHTTPRequestHandler):
+    """A network camera: grey pictures, one after the other, for as long as somebody reads."""
+
+    def do_GET(self) -> None:
+        import cv2
+
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+        self.end_headers()
+        for shade in range(100_000):
+            pixels = np.full((48, 64, 3), shade % 256, dtype=np.uint8)
+            jpeg = cv2.imencode(".jpg", pixels)[1].tobytes()
+            head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+            except OSError:
+                return
+            time.sleep(0.02)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+def test_pictures_of_a_network_stream_and_of_one_that_is_lost(live: Any, gimbal: Any) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mjpeg)
+    server.daemon_threads = True
+    port = server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    peer = gimbal()
+    try:
+        node = start(live, peer, video__source=f"http://127.0.0.1:{port}/")
+        linked(live, node)
+        raw = live.listen(Image, "camera/image_raw", PICTURES)
+        live.wait(lambda: len(raw) >= 5, "pictures of the stream")
+        assert (raw[-1].height, raw[-1].width, raw[-1].encoding) == (48, 64, "bgr8")
+        assert raw[-1].header.frame_id == "trakka_link"
+    finally:
+        server.shutdown()
+        server.server_close()
+    changed = live.in_executor(
+        lambda: node.set_parameters([Parameter("video.source", value="http://127.0.0.1:9/")])
+    )
+    assert changed[0].successful
+    live.wait(lambda: live.level("trakka: video") == 2, "the loss told")
+    assert "no pictures from" in live.told()["trakka: video"]
 
 
 def test_a_missing_video_file_is_told(live: Any, gimbal: Any) -> None:
