@@ -36,6 +36,7 @@ setup(
     entry_points={
         "console_scripts": [
             "panel = thebox_webui.node:main",
+            "foxglove = thebox_webui.foxglove_node:main",
             "passwd = thebox_webui.passwd:main",
         ],
     },

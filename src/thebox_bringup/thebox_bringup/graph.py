@@ -238,6 +238,17 @@ NODES: tuple[NodeSpec, ...] = (
         managed=False,
     ),
     NodeSpec(
+        name="foxglove",
+        package="thebox_webui",
+        executable="foxglove",
+        node_class="thebox_webui.foxglove_node:Foxglove",
+        group="support",
+        purpose="the topics for Foxglove, where there is no foxglove_bridge; only when asked for",
+        parameters="thebox_webui.parameters:FOXGLOVE",
+        managed=False,
+        optional=True,
+    ),
+    NodeSpec(
         name="sim",
         package="thebox_sim",
         executable="sky",

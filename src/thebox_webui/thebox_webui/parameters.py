@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from thebox_core.parameters import Parameter
 
-__all__ = ["BRIDGE", "PANEL"]
+__all__ = ["BRIDGE", "FOXGLOVE", "PANEL"]
 
 PANEL = (
     Parameter(
@@ -188,6 +188,32 @@ BRIDGE = (
         "actions_glob",
         "",
         "Actions that the bridge's clients may use; empty: all.",
+        read_only=True,
+    ),
+)
+
+FOXGLOVE = (
+    Parameter(
+        "address",
+        "127.0.0.1",
+        "Address to listen on. Foxglove asks nobody who he is: anybody who reaches it looks on.",
+        read_only=True,
+    ),
+    Parameter(
+        "port",
+        8765,
+        "TCP port for Foxglove; 0 takes a free one.",
+        minimum=0,
+        maximum=65535,
+        read_only=True,
+    ),
+    Parameter(
+        "backlog",
+        256,
+        "Messages that may wait for one viewer; the oldest is dropped.",
+        minimum=1,
+        maximum=10_000,
+        unit="messages",
         read_only=True,
     ),
 )
