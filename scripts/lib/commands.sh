@@ -4,7 +4,7 @@
 #
 # The commands, their help, and the choice between them.
 
-readonly COMMANDS='up down test build shell run doctor'
+readonly COMMANDS='up down test build shell run doctor record replay score'
 
 help_overall() {
     cat <<'HELP'
@@ -19,6 +19,9 @@ usage: ./thebox COMMAND [OPTIONS]
   shell    a shell inside the environment, with ros packages and the workspace ready
   run      one command inside the environment; its exit code is passed on
   doctor   what this machine has, what it lacks, and what for
+  record   a running graph into a bag, with the sensors' raw bytes
+  replay   a bag into a graph, into the drivers, or offline
+  score    how good a recording's tracks are, against the truth
 
 ./thebox COMMAND --help tells more of each. Every command sets up what it needs first.
 
@@ -117,6 +120,22 @@ for what. Changes nothing. Exit code 0 when `./thebox up` could work here, else 
   --json   the same as one JSON object
 HELP
 }
+
+# The operator's commands: Python programs that tell their own help.
+operator_command() {
+    local module=$1
+    shift
+    prepare
+    enter_workspace
+    exec "$VENV/bin/python" -m "$module" "$@"
+}
+
+help_record() { operator_command thebox_bringup.recording.record --help; }
+help_replay() { operator_command thebox_bringup.recording.replay --help; }
+help_score() { operator_command thebox_bringup.score.command --help; }
+command_record() { operator_command thebox_bringup.recording.record "$@"; }
+command_replay() { operator_command thebox_bringup.recording.replay "$@"; }
+command_score() { operator_command thebox_bringup.score.command "$@"; }
 
 is_help() { [[ ${1:-} == --help || ${1:-} == -h ]]; }
 

@@ -28,6 +28,10 @@ setup(
             "composed = thebox_bringup.composed:main",
             "up = thebox_bringup.up:main",
             "down = thebox_bringup.down:main",
+            "recorder = thebox_bringup.recording.blackbox:main",
+            "record = thebox_bringup.recording.record:main",
+            "replay = thebox_bringup.recording.replay:main",
+            "score = thebox_bringup.score.command:main",
         ],
     },
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -222,6 +223,13 @@ class _Parametered:
     def now(self) -> float:
         """Return the ROS clock in seconds."""
         return self.get_clock().now().nanoseconds * 1e-9  # type: ignore[attr-defined, no-any-return]
+
+    def steady(self) -> float:
+        """Seconds of a clock that never jumps, to measure the node's own work by.
+
+        An offline replay puts its own in place, so that a slow machine gives the same tracks.
+        """
+        return time.monotonic()
 
 
 class BoxNode(_Parametered, Node):

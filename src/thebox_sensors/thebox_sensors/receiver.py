@@ -11,14 +11,18 @@ takes them into its state.
 
 from __future__ import annotations
 
+import array
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from thebox_core.health import ERROR, STALE, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
+from thebox_core.messages import to_time
 from thebox_core.node import ManagedNode
 from thebox_core.parameters import Parameter, Value
+from thebox_core.qos import DETECTIONS
+from thebox_interfaces.msg import RawDatagram
 from thebox_sensors.ingest import Ingest
 from thebox_sensors.protocol_base import LineFramer, Parsed, Reject
 from thebox_sensors.transport import (
@@ -139,6 +143,7 @@ class Receiver(ManagedNode):
         self._ingest: Ingest | None = None
         self._is_stream = False
         self._framer = LineFramer(self.STREAM_LINE_LIMIT)
+        self._connections = 0
         self._active_since = math.nan
         self._drops = _RecentDrops()
         self._kernel_drops = _RecentDrops()
@@ -240,7 +245,8 @@ class Receiver(ManagedNode):
         return ""
 
     def configure(self) -> None:
-        """Make the parser."""
+        """Make the parser, and the publisher that a recorder listens to."""
+        self._raw = self.create_publisher(RawDatagram, f"raw/{self.sensor}", DETECTIONS)
         self._parser = self.make_parser()
 
     def activate(self) -> None:
@@ -252,7 +258,7 @@ class Receiver(ManagedNode):
             lambda: open_transport(
                 self.values["source"], self.values["receive_buffer"], self.capture_time
             ),
-            self._consume,
+            self.consume,
             self._connected,
             self.values["queue_size"],
         )
@@ -274,6 +280,9 @@ class Receiver(ManagedNode):
         if self._ingest is not None:
             self._ingest.stop()
             self._ingest = None
+        raw = self.__dict__.pop("_raw", None)
+        if raw is not None:
+            self.destroy_publisher(raw)
 
     def parameters_changed(self, names: set[str]) -> None:
         """Open the source anew where it changed; the rest is read when it is used."""
@@ -283,19 +292,28 @@ class Receiver(ManagedNode):
 
     # Bytes to records (in the worker's thread) ------------------------------------------------
 
-    def _connected(self, transport: Transport) -> None:
+    def begin_connection(self, is_stream: bool) -> None:
+        """Begin to read anew: what comes next belongs to another connection."""
         self._parser = self.make_parser()
         self._framer.reset()
-        self._is_stream = transport.is_stream
+        self._is_stream = is_stream
+        self._connections += 1
+
+    def _connected(self, transport: Transport) -> None:
+        self.begin_connection(transport.is_stream)
         self.get_logger().info(f"open: {transport.url.text}")
         if transport.notice:
             self.get_logger().warning(transport.notice)
 
-    def _consume(self, batch: Sequence[Datagram]) -> None:
+    def consume(self, batch: Sequence[Datagram]) -> None:
+        """Read what came, oldest first; never raises."""
         now = self.now()
         simulated = self.get_clock().ros_time_is_active
+        recorded = self.context.ok() and self._raw.get_subscription_count() > 0
         for data, kernel_arrival in batch:
             arrival = now if simulated or math.isnan(kernel_arrival) else kernel_arrival
+            if recorded:
+                self._publish_raw(data, arrival)
             try:
                 self._consume_one(data, arrival, now)
             except Exception as error:
@@ -308,6 +326,16 @@ class Receiver(ManagedNode):
                     f"driver fault on {data[:80]!r}: {error!r}", throttle_duration_sec=5.0
                 )
         self._heard.add(now, len(batch))
+
+    def _publish_raw(self, data: bytes, arrival: float) -> None:
+        message = RawDatagram(
+            arrival=to_time(arrival),
+            sensor=self.sensor,
+            connection=self._connections,
+            stream=self._is_stream,
+        )
+        message.data = array.array("B", data)
+        self._raw.publish(message)
 
     def _consume_one(self, data: bytes, arrival: float, now: float) -> None:
         parsed = self.read(data, arrival, self._is_stream)
