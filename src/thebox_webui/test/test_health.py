@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +255,22 @@ def test_only_files_of_the_index_are_found(tmp_path: Path) -> None:
         assert files.find(path) is None, path
     assert not Files(tmp_path / "none").built
     assert Files(tmp_path / "none").find("") is None
+
+
+# Dashboard ----------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(world: World) -> None:
+    path = Path(__file__).resolve().parents[3] / "docs" / "grafana" / "thebox.json"
+    dashboard = json.loads(path.read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"thebox_[a-z_]+", target["expr"])
+    }
+    text = exposition(world.diagnostics.now(), EXPECTED, {}, Own(), 0.0).decode()
+    there = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    there |= {f"{name}_bucket" for name in there}
+    assert asked <= there
+    assert len(asked) > 8
