@@ -16,8 +16,7 @@ from typing import Any, Literal
 __all__ = [
     "BRIDGE",
     "COMPOSED",
-    "DATABASE",
-    "DATABASE_PATH",
+    "KEEPING",
     "NAMESPACE",
     "NODES",
     "PANEL",
@@ -207,6 +206,14 @@ NODES: tuple[NodeSpec, ...] = (
         purpose="history, events, zones",
     ),
     NodeSpec(
+        name="recorder",
+        package="thebox_bringup",
+        executable="recorder",
+        node_class="thebox_bringup.recording.blackbox:Recorder",
+        group="support",
+        purpose="the last minutes, saved at an alert",
+    ),
+    NodeSpec(
         name="markers",
         package="thebox_bringup",
         executable="markers",
@@ -280,8 +287,12 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "field_of_view": 0.5235987755982988,
     },
 }
-#: The node that keeps history, and the parameter that says in which file.
-DATABASE, DATABASE_PATH = "dronedb", "path"
+#: Nodes that keep something beyond the run: the parameter that says where, and what it is called
+#: in the folder that ``up`` gives.
+KEEPING: Mapping[str, tuple[str, str]] = {
+    "dronedb": ("path", "dronedb.sqlite"),
+    "recorder": ("folder", "recordings"),
+}
 #: The bridge and the panel's server, which must know of each other.
 BRIDGE, PANEL = "rosbridge", "panel"
 #: The driver that a replayed capture feeds.

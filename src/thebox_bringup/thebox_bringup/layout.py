@@ -14,8 +14,7 @@ from ament_index_python.packages import get_package_share_directory
 
 from thebox_bringup.graph import (
     BRIDGE,
-    DATABASE,
-    DATABASE_PATH,
+    KEEPING,
     NAMESPACE,
     PANEL,
     REPLAY_PARAMETERS,
@@ -137,10 +136,12 @@ def lay_out(wanted: Wanted) -> Layout:
         mode = SIMULATION_PARAMETERS if wanted.simulated else REPLAY_PARAMETERS
     sky = _sky(wanted)
     kept: Values = {}
-    if wanted.data is not None and any(node.name == DATABASE for node in nodes):
-        kept = {DATABASE: {DATABASE_PATH: str(wanted.data.absolute() / "dronedb.sqlite")}}
-        if merge(*layers[1:]).get(DATABASE, {}).get(DATABASE_PATH):
-            kept = {}
+    if wanted.data is not None:
+        given = merge(*layers[1:])
+        for node in nodes:
+            parameter, name = KEEPING.get(node.name, ("", ""))
+            if parameter and not given.get(node.name, {}).get(parameter):
+                kept[node.name] = {parameter: str(wanted.data.absolute() / name)}
     clock = {node.name: {"use_sim_time": True} for node in nodes} if wanted.use_sim_time else {}
 
     site = merge(*layers, kept, mode, clock, sky, settings)

@@ -16,7 +16,6 @@ from std_srvs.srv import Trigger
 from thebox_bringup.recording.asking import ParameterAsker
 from thebox_bringup.recording.bag import BagError, Recorded
 from thebox_bringup.recording.keeping import Ring, bag_name
-from thebox_bringup.recording.record import EXCLUDED
 from thebox_bringup.recording.tap import Tap
 from thebox_core.health import ERROR, Report
 from thebox_core.node import ManagedNode, run
@@ -67,7 +66,11 @@ PARAMETERS = (
         maximum=100_000_000,
         unit="MB",
     ),
-    Parameter("exclude", EXCLUDED, "Regular expression of topics that are not held."),
+    Parameter(
+        "exclude",
+        r"/camera/image_raw",
+        "Regular expression of topics that are not held; pictures would fill the memory first.",
+    ),
 )
 
 
