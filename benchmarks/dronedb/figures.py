@@ -8,8 +8,8 @@
 
 The rows are real messages: a day has 8 confirmed tracks once a second and 12 detections a second,
 which is about what the harbour scenario stores with the default sampling. Every second kill also
-cuts the write-ahead log at a random place, as a power cut may: the file must then still be sound
-(what was acknowledged after the cut is gone with the bytes; it is not counted as lost).
+cuts a copy of the write-ahead log at a random place after its last commit, as a power cut may: what
+was synchronised stays, what was under way is torn. The copy must then still be sound.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def kills(folder: Path, count: int) -> None:
     path = folder / "kills.sqlite"
     home = Path(thebox_fusion.dronedb.__file__).parents[2]
     acknowledged: set[str] = set()
-    lost = damaged = cuts = 0
+    lost = damaged = torn = cuts = 0
     for run in range(count):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(path), str(run)],
@@ -216,9 +216,11 @@ def kills(folder: Path, count: int) -> None:
                 shutil.copy(source, folder / f"cut.sqlite{suffix}")
             cut = folder / "cut.sqlite-wal"
             with cut.open("r+b") as file:
-                file.truncate(rng.randrange(cut.stat().st_size + 1))
+                # What was synchronised stays: only what follows the last commit can be torn.
+                first = _committed(cut.read_bytes())
+                file.truncate(rng.randrange(first, cut.stat().st_size + 1))
             cuts += 1
-            damaged += not _sound(folder / "cut.sqlite")
+            torn += not _sound(folder / "cut.sqlite")
             for each in folder.glob("cut.sqlite*"):
                 each.unlink()
         if run % 25 == 24 or run == count - 1:
@@ -229,8 +231,22 @@ def kills(folder: Path, count: int) -> None:
             lost = len(acknowledged - kept)
     print(
         f"{count} kills, {cuts} logs cut: {len(acknowledged)} acknowledged, {lost} lost, "
-        f"{damaged} damaged, {len(list(folder.glob('*.damaged-*')))} moved aside"
+        f"{damaged} damaged, {torn} damaged of the cut ones, {len(list(folder.glob('*.damaged-*')))} moved aside"
     )
+
+
+def _committed(log: bytes) -> int:
+    """Where the last whole transaction of a write-ahead log ends (SQLite file format, 4.1)."""
+    if len(log) < 32:
+        return len(log)
+    size = 24 + int.from_bytes(log[8:12], "big")
+    end = 32
+    for at in range(32, len(log) - size + 1, size):
+        if log[at + 8 : at + 16] != log[16:24]:
+            break  # left over from before the log began anew
+        if log[at + 4 : at + 8] != bytes(4):
+            end = at + size
+    return end
 
 
 def _sound(path: Path) -> bool:
