@@ -231,7 +231,8 @@ def kills(folder: Path, count: int) -> None:
             lost = len(acknowledged - kept)
     print(
         f"{count} kills, {cuts} logs cut: {len(acknowledged)} acknowledged, {lost} lost, "
-        f"{damaged} damaged, {torn} damaged of the cut ones, {len(list(folder.glob('*.damaged-*')))} moved aside"
+        f"{damaged} damaged, {torn} damaged of the cut ones, "
+        f"{len(list(folder.glob('*.damaged-*')))} moved aside"
     )
 
 
