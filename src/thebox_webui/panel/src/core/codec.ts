@@ -72,7 +72,10 @@ function list(field: MessageDefinitionField, value: unknown): unknown {
   // rosbridge writes uint8[] as base64 text in JSON.
   if (typeof value === "string") return make(base64(value));
   if (ArrayBuffer.isView(value)) return make(value as unknown as Iterable<number>);
-  if (!Array.isArray(value)) return make([]);
+  if (!Array.isArray(value)) {
+    const unknown = field.type.startsWith("float") ? NaN : 0;
+    return make(new Array<number>(field.arrayLength ?? 0).fill(unknown));
+  }
   return make(value.map((item) => scalar(field.type, item) as number));
 }
 

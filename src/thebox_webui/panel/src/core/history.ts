@@ -92,7 +92,7 @@ export class History<T> {
 
   private thin(): void {
     const half = Math.max(2, Math.ceil(this.entries.length / 2));
-    this.entries = this.entries.filter((_, index) => index >= half || index % 2 === 1);
+    this.entries = this.entries.filter((_, index) => index >= half || index % 2 === 0);
     this.held = this.entries.reduce((sum, entry) => sum + entry.bytes, 0);
   }
 }

@@ -37,7 +37,8 @@ export function drawRings(ctx: Context, p: Projector, scene: Scene): void {
   const { ring, ringText, halo } = scene.colours;
   // As many rings as reach the farthest corner, no more.
   const reach = Math.hypot(Math.max(x, p.width - x), Math.max(y, p.height - y)) / p.scale;
-  const step = ringStep(Math.min(p.width, p.height) / 2 / p.scale);
+  const unit = scene.units.length === "NM" ? 1852 : scene.units.length === "ft" ? 0.3048 : 1;
+  const step = ringStep(Math.min(p.width, p.height) / 2 / p.scale / unit) * unit;
   ctx.lineWidth = 1;
   ctx.strokeStyle = ring;
   ctx.beginPath();

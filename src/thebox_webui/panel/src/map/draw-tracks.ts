@@ -65,9 +65,10 @@ function drawWedge(ctx: Context, p: Projector, scene: Scene, shown: Shown, stron
   ctx.closePath();
   // Fill only what is believed: dozens of tentative bearings would wash the picture out.
   const fill = strong ? 0.18 : shown.state === "confirmed" ? 0.08 : shown.state === "coasting" ? 0.03 : 0;
-  const edge = strong ? 1 : shown.state === "confirmed" ? 0.6 : shown.state === "coasting" ? 0.4 : 0.22;
+  const edge = strong ? 1 : shown.state === "confirmed" ? 0.6 : shown.state === "coasting" ? 0.35 : 0.15;
   if (fill > 0) {
-    ctx.globalAlpha = fill;
+    // A wide sector says little: it must not drown what lies in it.
+    ctx.globalAlpha = fill * Math.min(1, 0.5 / sweep(shape.from, shape.to));
     ctx.fillStyle = colour;
     ctx.fill();
   }

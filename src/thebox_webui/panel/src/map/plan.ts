@@ -27,6 +27,14 @@ const FARTHEST = 200;
 /** Metres a pixel at the start: about 1.5 km around. */
 const START = 4;
 
+const SKETCH = {
+  "fill-color": "rgba(86,180,245,0.08)",
+  "stroke-color": "#56b4f5",
+  "stroke-width": 2,
+  "circle-radius": 5,
+  "circle-fill-color": "#56b4f5",
+};
+
 class Sheet {
   readonly layer: Layer;
   private readonly canvas = document.createElement("canvas");
@@ -93,6 +101,7 @@ export class Plan {
   private readonly zoneSource = new VectorSource();
   private last: Projector | undefined;
   private drawing: Draw | undefined;
+  private closedAt = -Infinity;
   /** Frames painted, for the benchmark. */
   frames = 0;
   /** Milliseconds that the last frame's painting took. */
@@ -118,7 +127,7 @@ export class Plan {
       view: this.view,
       controls: [],
       interactions: interactions({ altShiftDragRotate: false, pinchRotate: false, doubleClickZoom: false, keyboard: false }),
-      layers: [ground.layer, sky.layer, new VectorLayer({ source: this.zoneSource, zIndex: 2 })],
+      layers: [ground.layer, sky.layer, new VectorLayer({ source: this.zoneSource, style: SKETCH, zIndex: 2 })],
     });
     this.listen(target);
   }
@@ -162,14 +171,21 @@ export class Plan {
   drawZone(on: boolean): void {
     if (this.drawing !== undefined) this.map.removeInteraction(this.drawing);
     this.drawing = undefined;
-    this.zoneSource.clear();
     if (!on) return;
-    this.drawing = new Draw({ source: this.zoneSource, type: "Polygon" });
+    this.zoneSource.clear();
+    this.drawing = new Draw({ source: this.zoneSource, type: "Polygon", style: SKETCH });
     this.drawing.on("drawend", (event) => {
       const ring = (event.feature.getGeometry() as Polygon).getCoordinates()[0] ?? [];
+      // The click that closes the outline is not meant for a track under it.
+      this.closedAt = performance.now();
       this.on.zoneDrawn(ring.slice(0, -1).map(([east = 0, north = 0]) => [east, north]));
     });
     this.map.addInteraction(this.drawing);
+  }
+
+  /** Forget the outline that was drawn: it is stored, or discarded. */
+  clearZone(): void {
+    this.zoneSource.clear();
   }
 
   /** Close the outline that is being drawn. */
@@ -185,7 +201,7 @@ export class Plan {
   private listen(target: HTMLElement): void {
     this.map.on("pointerdrag", () => this.on.dragged());
     this.map.on("click", (event) => {
-      if (this.drawing !== undefined) return;
+      if (this.drawing !== undefined || performance.now() - this.closedAt < 500) return;
       const [x = 0, y = 0] = event.pixel;
       this.on.picked(this.at(x, y, event.originalEvent)?.id);
     });

@@ -54,8 +54,14 @@ setInterval(() => tick.value++, 500);
 /** The time that the picture stands for. */
 export const shownTime = (): number => pausedAt.value ?? boxNow();
 
+/** The oldest time that there is a picture of; the picture fills it in. */
+export const oldest = { time: (): number => NaN };
+
 export function pause(time = boxNow()): void {
-  if (Number.isFinite(time)) pausedAt.value = Math.min(Math.max(time, boxNow() - SPAN), boxNow());
+  const now = boxNow();
+  const first = oldest.time();
+  const least = Number.isFinite(first) ? Math.max(first, now - SPAN) : now - SPAN;
+  if (Number.isFinite(time)) pausedAt.value = Math.min(Math.max(time, least), now);
 }
 
 export function resume(): void {

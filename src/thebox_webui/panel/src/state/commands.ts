@@ -158,9 +158,17 @@ function sendSlew(what: string, target: object): void {
       result: (result) => {
         const settled = result.outcome === O.OUTCOME_SETTLED;
         const words = OUTCOMES[result.outcome] ?? "ended";
-        end(settled ? "ok" : "warn", `${what}: ${words}${result.message ? `, ${result.message}` : ""}`);
+        const more = result.message && result.message !== words ? `, ${result.message}` : "";
+        end(settled ? "ok" : "warn", `${what}: ${words}${more}`);
       },
-      failed: (reason) => end("error", `${what}: ${reason}`),
+      failed: (reason) => {
+        // A goal that was not reached: bridges give its result as JSON behind their own words.
+        const outcome = Number(/"outcome":\s*(\d+)/.exec(reason)?.[1] ?? 0);
+        const told = /"message":\s*"([^"]*)"/.exec(reason)?.[1] ?? "";
+        const words = OUTCOMES[outcome];
+        if (words === undefined) end("error", `${what}: ${reason}`);
+        else end("warn", `${what}: ${words}${told && told !== words ? `, ${told}` : ""}`);
+      },
     },
   );
   if (!over) slew.value = { text: what, error: NaN, cancel };

@@ -21,7 +21,7 @@ import { History } from "../core/history";
 import { Trails } from "../core/trails";
 import { show, type Shown } from "../core/track";
 import type { Received } from "../bridge/bridge";
-import { boxNow, heardStamp, onRestart, pausedAt, SPAN } from "./clock";
+import { boxNow, heardStamp, oldest, onRestart, pausedAt, SPAN } from "./clock";
 
 export interface OwnShip {
   time: number;
@@ -233,5 +233,6 @@ export function forget(): void {
   changed();
 }
 
+oldest.time = oldestTime;
 onRestart(forget);
 setInterval(() => trails.prune(boxNow()), 10_000);

@@ -193,14 +193,15 @@ export function CameraPage() {
         <button type="submit" disabled={locked || !usable || !tiltUsable}>
           Slew to bearing
         </button>
-        <div class="spring" />
-        <button type="button" disabled={locked} aria-label="Zoom the camera out" onClick={() => zoomBy(1 / 1.5)}>
+      </form>
+      <div class="acts">
+        <button type="button" disabled={locked} title="Wider view" onClick={() => zoomBy(1 / 1.5)}>
           Zoom −
         </button>
-        <button type="button" disabled={locked} aria-label="Zoom the camera in" onClick={() => zoomBy(1.5)}>
+        <button type="button" disabled={locked} title="Narrower view" onClick={() => zoomBy(1.5)}>
           Zoom +
         </button>
-      </form>
+      </div>
     </div>
   );
 }

@@ -12,10 +12,10 @@ import { bearing, length } from "../core/format";
 import { watching } from "../core/health";
 import { callsign } from "../core/track";
 import { mayCommand } from "../state/box";
-import { isLive, pausedAt, shownTime } from "../state/clock";
+import { boxNow, isLive, pausedAt, shownTime } from "../state/clock";
 import { slewToBearing } from "../state/commands";
 import { healthOf } from "../state/health";
-import { coverages, listed, revision, selected, shownDetections, shownPicture, zones } from "../state/picture";
+import { coverages, listed, oldestTime, revision, selected, shownDetections, shownPicture, zones } from "../state/picture";
 import { prefer, preferences } from "../state/preferences";
 import { slewToTrack } from "./actions";
 import { Icon } from "./icons";
@@ -139,6 +139,10 @@ export function PlanView() {
     (window as unknown as { thebox: unknown }).thebox = {
       plan,
       picture: shownPicture,
+      /** Seconds that can be looked back. */
+      kept: () => boxNow() - oldestTime(),
+      /** After the next frame: what was chosen is painted. */
+      settled: () => new Promise<boolean>((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))),
       pixelOf: (id: string) => {
         const one = shownPicture().byId.get(id);
         return one === undefined ? undefined : plan.pixel(one.track.position.x, one.track.position.y);
@@ -146,9 +150,13 @@ export function PlanView() {
     };
     const stop = paintLoop(plan);
     const stopDrawing = effect(() => plan.drawZone(drawingZone.value));
+    const stopClearing = effect(() => {
+      if (drawnZone.value === undefined) plan.clearZone();
+    });
     return () => {
       stop();
       stopDrawing();
+      stopClearing();
       plan.close();
     };
   }, []);

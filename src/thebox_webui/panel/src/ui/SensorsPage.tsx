@@ -43,7 +43,7 @@ function Card({ node }: { node: Node }) {
       <header>
         <i class="lamp" />
         <h2>{node.name}</h2>
-        <span class="dim">{modality === undefined ? "" : modalityName[modality]}</span>
+        <span class="dim">{modality ? modalityName[modality] : ""}</span>
         <span class="state" data-test="sensor-state">
           {node.silent ? "not running" : node.state}
         </span>

@@ -29,15 +29,15 @@ export function TimeBar() {
         type="button"
         class="plain"
         aria-label={isLive.value ? "Pause" : "Back to now"}
-        title="Pause, or back to now (Space)"
+        title="Pause, or back to now (P)"
         onClick={() => (isLive.value ? pause() : resume())}
       >
         <Icon name={isLive.value ? "pause" : "play"} />
       </button>
-      <button type="button" class="plain" aria-label="Ten seconds back" title="Ten seconds back (←)" onClick={() => step(-10)}>
+      <button type="button" class="plain" title="Ten seconds back (←)" onClick={() => step(-10)}>
         −10 s
       </button>
-      <button type="button" class="plain" aria-label="Ten seconds ahead" disabled={isLive.value} onClick={() => step(10)}>
+      <button type="button" class="plain" title="Ten seconds ahead (→)" disabled={isLive.value} onClick={() => step(10)}>
         +10 s
       </button>
       <div class="rail">

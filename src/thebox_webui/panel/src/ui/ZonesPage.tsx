@@ -142,8 +142,9 @@ export function ZonesPage() {
             Alert when a track enters
           </label>
           <p class="dim">
-            Height: {Number.isFinite(zone.height_min) ? length(zone.height_min, units) : "any"} to{" "}
-            {Number.isFinite(zone.height_max) ? length(zone.height_max, units) : "any"}
+            {Number.isFinite(zone.height_min) || Number.isFinite(zone.height_max)
+              ? `Height from ${Number.isFinite(zone.height_min) ? length(zone.height_min, units) : "any"} to ${Number.isFinite(zone.height_max) ? length(zone.height_max, units) : "any"}`
+              : "At any height"}
           </p>
         </article>
       ))}
