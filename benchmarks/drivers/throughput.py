@@ -31,8 +31,8 @@ import psutil
 from rig import DRIVERS, NAMESPACE, Rig, Wire, machine, recvfrom_rate
 from samples import RADAR_TRACK, SUBJECTS, block
 
-#: Messages under way at most: well within the topic's queue.
-_WINDOW = 200
+#: Messages under way at most: well within the topic's queue, which is short for a state.
+_WINDOW, _STATE_WINDOW = 200, 8
 #: No message for this long, and those under way are taken for lost, seconds.
 _LOST = 2.0
 
@@ -82,6 +82,7 @@ class Flow:
 
         self._rig, self._wire = rig, wire
         self.heard = 0
+        self._window = _STATE_WINDOW if driver == "ownship" else _WINDOW
         kind, topic, qos = (
             (NavSatFix, "ownship/fix", STATE)
             if driver == "ownship"
@@ -112,7 +113,7 @@ class Flow:
         begun = time.monotonic()
         base, sent = self.heard, 0
         while time.monotonic() - begun < seconds:
-            if not self._wait_heard(base + (sent + 1) * messages - _WINDOW):
+            if not self._wait_heard(base + (sent + 1) * messages - self._window):
                 break
             sent += self._wire.send(datagram())
         self._wait_heard(base + sent * messages)

@@ -436,3 +436,16 @@ def test_cleaned_up_in_the_middle_of_a_datagram(live: Any, udp: Callable[..., No
     live.result(cleaned, "the cleanup")
     assert node.rejected.total() == 0
     assert node._ingest is None
+
+
+def test_an_expiry_that_was_under_way_when_its_timer_was_destroyed(live: Any) -> None:
+    node = start(live, **HOME, **FACING)
+    live.wait(lambda: node.is_active, "the node")
+
+    def late() -> None:
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        node._publish_site()
+
+    live.in_executor(late)
+    assert node.state == "unconfigured"

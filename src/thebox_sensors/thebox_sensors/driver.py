@@ -222,7 +222,8 @@ class SensorDriver(Receiver):
 
     def _follow_heading(self) -> None:
         """Publish the sector anew where the own-ship has turned since."""
-        if not self._sector_turns:
+        # Without a timer this is an expiry that was under way when it was destroyed.
+        if "_coverage_timer" not in self.__dict__ or not self._sector_turns:
             return
         turned = abs(math.remainder(self.sector_heading() - self._coverage_heading, _TWO_PI))
         known = math.isfinite(self.sector_heading())

@@ -214,7 +214,8 @@ class _Pen:
             )
             for px, py in points
         ]
-        cv2.fillPoly(self.mask, [np.array(fixed, np.int32)], 255, cv2.LINE_8, _SHIFT)
+        # OpenCV's stubs know a scalar as a sequence only.
+        cv2.fillPoly(self.mask, [np.array(fixed, np.int32)], (255,), cv2.LINE_8, _SHIFT)
 
     def outline(self, half: float, rise: float, points: Sequence[tuple[float, float]]) -> None:
         self.polygon([(px * half, py * rise) for px, py in points])

@@ -8,7 +8,7 @@ import array
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,17 @@ from sensor_msgs.msg import CompressedImage, Image
 from thebox_core.health import ERROR, OK, WARN, Report
 from thebox_core.messages import new_gimbal_state, to_time
 from thebox_core.node import run
-from thebox_core.parameters import Parameter, Value
+from thebox_core.parameters import Value
 from thebox_core.qos import PICTURES, STATE
 from thebox_interfaces.action import SlewTo
 from thebox_interfaces.msg import Detection, GimbalState
 from thebox_interfaces.srv import SetCameraLock, SetGimbalMode, SetZoom
-from thebox_sensors.driver import SensorDriver, sensor_parameters
+from thebox_sensors.driver import SensorDriver
 from thebox_sensors.protocol_base import Parsed, Reject, wrap_angle, wrap_bearing
 from thebox_sensors.trakka import protocol, video
 from thebox_sensors.trakka.camera import Aim, Camera, Ended, Progress, Slew
-from thebox_sensors.trakka.gimbal import SETTLE_TOLERANCE, Limits
+from thebox_sensors.trakka.gimbal import Limits
+from thebox_sensors.trakka.parameters import DEVICE_PARAMETERS, PARAMETERS
 from thebox_sensors.transport import Transport
 
 __all__ = ["Trakka", "main"]
@@ -54,197 +55,6 @@ _MODES = {
     protocol.GimbalMode.STOW: GimbalState.MODE_STOW,
     protocol.GimbalMode.GEO_POINT: GimbalState.MODE_GEO_POINT,
 }
-
-_DEVICE_PARAMETERS = frozenset(
-    {
-        "poll_rate",
-        "link_timeout",
-        "slew.rate",
-        "slew.acceleration",
-        "slew.settle_time",
-        "limits.elevation_min",
-        "limits.elevation_max",
-        "limits.azimuth_min",
-        "limits.azimuth_max",
-    }
-)
-
-
-def _angle(name: str, default: float, low: float, high: float, description: str) -> Parameter:
-    return Parameter(name, default, description, minimum=low, maximum=high, unit="rad")
-
-
-_PARAMETERS = (
-    *(
-        # The camera's messages carry no time.
-        replace(p, default="arrival") if p.name == "stamp_source" else p
-        for p in sensor_parameters(
-            f"tcp://127.0.0.1:{protocol.DEFAULT_PORT}",
-            bearing_reference="bow",
-            range_max=5000.0,
-            revisit_period=0.1,
-        )
-    ),
-    Parameter(
-        "poll_rate",
-        20.0,
-        "How often the gimbal's angles are asked for.",
-        minimum=5.0,
-        maximum=50.0,
-        unit="Hz",
-    ),
-    Parameter(
-        "state_rate",
-        10.0,
-        "How often camera/gimbal_state is published.",
-        minimum=1.0,
-        maximum=50.0,
-        unit="Hz",
-    ),
-    Parameter(
-        "link_timeout",
-        3.0,
-        "Silence on an open connection after which it is taken for dead and made anew.",
-        minimum=0.5,
-        maximum=60.0,
-        unit="s",
-    ),
-    Parameter(
-        "slew.rate",
-        math.radians(55.0),
-        "Fastest slewing; the camera takes 60 degrees a second at most.",
-        minimum=math.radians(0.5),
-        maximum=protocol.RATE_LIMIT,
-        unit="rad/s",
-    ),
-    Parameter(
-        "slew.acceleration",
-        math.radians(90.0),
-        "Braking that both axes can be trusted with.",
-        minimum=math.radians(1.0),
-        maximum=math.radians(1000.0),
-        unit="rad/s2",
-    ),
-    _angle(
-        "slew.tolerance",
-        SETTLE_TOLERANCE,
-        1e-4,
-        0.2,
-        "A slew whose goal names no tolerance has settled when both axes stay within this.",
-    ),
-    Parameter(
-        "slew.settle_time",
-        0.3,
-        "How long they must stay within it.",
-        minimum=0.0,
-        maximum=10.0,
-        unit="s",
-    ),
-    Parameter(
-        "slew.timeout",
-        20.0,
-        "A slew whose goal names no timeout is given up after this.",
-        minimum=0.5,
-        maximum=600.0,
-        unit="s",
-    ),
-    Parameter(
-        "slew.follow_point",
-        True,
-        "Keep a point of the map in the middle of the picture after the slew to it has settled.",
-    ),
-    _angle(
-        "limits.elevation_min", math.radians(-120.0), -math.pi, 0.0, "Lowest elevation reached."
-    ),
-    _angle("limits.elevation_max", math.radians(90.0), 0.0, math.pi, "Highest elevation reached."),
-    _angle(
-        "limits.azimuth_min",
-        -math.pi,
-        -_TWO_PI,
-        0.0,
-        "Azimuth of the left stop; with a full turn between the stops there are none.",
-    ),
-    _angle("limits.azimuth_max", math.pi, 0.0, _TWO_PI, "Azimuth of the right stop."),
-    Parameter(
-        "mounting_height",
-        0.0,
-        "Height of the camera above the own-ship's reference point, for slews to a point.",
-        minimum=-100.0,
-        maximum=1000.0,
-        unit="m",
-    ),
-    _angle("bearing_sigma", 0.003, 1e-5, 1.0, "Standard deviation of a video track's bearing."),
-    _angle("elevation_sigma", 0.003, 1e-5, 1.0, "Standard deviation of a video track's elevation."),
-    Parameter(
-        "detection_rate_max",
-        0.35,
-        "While the gimbal turns faster than this, video tracks are no detections.",
-        minimum=0.001,
-        maximum=protocol.RATE_LIMIT,
-        unit="rad/s",
-    ),
-    Parameter(
-        "quality_min",
-        0.0,
-        "Video tracks of a lower quality are rejected.",
-        minimum=0.0,
-        maximum=1.0,
-    ),
-    Parameter(
-        "infrared_sensors",
-        [2],
-        "Numbers of the camera's sensors that see infrared; the others see visible light.",
-        minimum=0,
-        maximum=255,
-    ),
-    Parameter(
-        "zoom_sensor",
-        1,
-        "Sensor that is zoomed, and whose zoom is told, unless a request names another.",
-        minimum=1,
-        maximum=3,
-    ),
-    _angle(
-        "field_of_view",
-        0.0,
-        0.0,
-        math.pi,
-        "Horizontal field of view of that sensor at a digital zoom of 1; 0: not known.",
-    ),
-    Parameter(
-        "aspect_ratio", 16.0 / 9.0, "Width of the picture by its height.", minimum=0.1, maximum=10.0
-    ),
-    Parameter(
-        "video.source",
-        "",
-        "Where pictures come from: a file, rtsp://…, /dev/videoN or its number, topic:NAME; empty: "
-        "none.",
-    ),
-    Parameter(
-        "video.rate_max",
-        25.0,
-        "Pictures a second at most.",
-        minimum=0.1,
-        maximum=120.0,
-        unit="Hz",
-    ),
-    Parameter(
-        "video.latency",
-        0.0,
-        "How long a picture takes from the lens to this box; its stamp is earlier by that.",
-        minimum=0.0,
-        maximum=10.0,
-        unit="s",
-    ),
-    Parameter(
-        "video.jpeg_quality",
-        80,
-        "Quality of the compressed pictures.",
-        minimum=1,
-        maximum=100,
-    ),
-    Parameter("video.loop", True, "Begin a video file again at its end."),
-)
 
 
 class _SlewServer(ActionServer):
@@ -291,7 +101,7 @@ class Trakka(SensorDriver):
 
     MODALITY = Detection.MODALITY_EO
     IGNORED = frozenset({"slewing", "inactive", "coasting", "unknown_message", "unknown_register"})
-    PARAMETERS = _PARAMETERS
+    PARAMETERS = PARAMETERS
 
     #: First wait before a lost camera is connected again: it may be moving until then.
     RECONNECT_FIRST = 0.1
@@ -380,7 +190,7 @@ class Trakka(SensorDriver):
 
     def parameters_changed(self, names: set[str]) -> None:
         """Begin anew with what has changed; tolerances and the like are read when used."""
-        if self.is_active and names & (_DEVICE_PARAMETERS | {"state_rate"}):
+        if self.is_active and names & (DEVICE_PARAMETERS | {"state_rate"}):
             self.deactivate()
             self.activate()
             return
