@@ -218,7 +218,7 @@ class LiveGraph:
             with contextlib.suppress(Exception):
                 command = process.cmdline()
                 for part in command:
-                    match = re.search(r"/lib/thebox_\w+/(\w+)$", part)
+                    match = re.search(r"/lib/\w+/(\w+)$", part)
                     if match:
                         name = match.group(1)
                         break

@@ -98,7 +98,12 @@ def test_composed_box_in_another_namespace_and_down_from_another_terminal(
 
     live = graph("--composed", "--namespace", "/other/box")
     live.wait_healthy()
-    assert set(live.processes()) == {"composed", "sky", "supervisord"}
+    assert set(live.processes()) == {
+        "composed",
+        "rosbridge_websocket",
+        "sky",
+        "supervisord",
+    }
     observer.wait_message(TrackArray, "/other/box/tracks", _confirmed)
     down = _command("down", live)
     assert down.returncode == 0, down.stderr
