@@ -35,7 +35,7 @@ WIDTH, HEIGHT = 960, 540
 NAMES = {0: "not looked", 1: "confirmed", 2: "refuted", 3: "inconclusive"}
 
 
-def run(
+def run(  # noqa: PLR0915 - one run, from top to bottom
     seed: int, detector: Detector, seconds: float, score: float, looks: int
 ) -> tuple[dict[str, Standing], list[float], np.ndarray]:
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def run(
     cue = Cue(CueRules(picture_width=WIDTH), WIDTH / HEIGHT)
     verifier, associator = (
         Verifier(Rules(score=score, looks=looks)),
-        Associator(high=min(score, 0.4)),
+        Associator(high=detector.threshold),
     )
     elevation: dict[str, tuple[float, float]] = {}
     step, now = 0.2, 0.0
@@ -68,7 +68,7 @@ def run(
         gimbal.advance(step)
         tracks, objects = [], []
         for name, (place, velocity, off, far) in state.items():
-            place += velocity * step
+            place[:] = place + velocity * step
             east, north, _ = place
             distance = float(np.linalg.norm(place)) + far
             up, sigma = elevation.get(name, (math.nan, math.nan))
@@ -111,10 +111,20 @@ def run(
             Candidate(t.id, t.bearing, t.bearing_sigma, t.elevation, t.elevation_sigma, t.range)
             for t in tracks
         ]
-        for look in verifier.look(view, sights, trails, candidates):
-            if look.sight is not None:
-                # What fusion makes of detections/vision: the track gains its elevation.
-                elevation[look.id] = (sights[look.sight].elevation, 0.004)
+        verifier.look(view, sights, trails, candidates)
+        # What fusion makes of detections/vision: the track gains its elevation.
+        for track in candidates:
+            wide, tall = verifier.gate(track)
+            expected = track.elevation if math.isfinite(track.elevation) else at.elevation
+            for sight, trail in zip(sights, trails, strict=True):
+                off = abs(math.remainder(sight.bearing - track.bearing, 2 * math.pi))
+                if (
+                    trail
+                    and trail.hits > 1
+                    and off < wide
+                    and abs(sight.elevation - expected) < tall
+                ):
+                    elevation[track.id] = (sight.elevation, 0.004)
         if boxes:
             last = drawn(image, [(b, f"{b.label} {b.score:.2f}") for b in boxes])
     return verifier.standings, cue.cue_to_confirm, last
@@ -135,9 +145,9 @@ def main() -> None:
     pictures = []
     for seed in range(args.runs):
         standings, took, picture = run(seed, detector, args.seconds, args.score, args.looks)
-        for name in verdicts:
+        for name, tally in verdicts.items():
             standing = standings.get(name, Standing())
-            verdicts[name][NAMES[standing.verdict]] += 1
+            tally[NAMES[standing.verdict]] += 1
         times += took
         pictures.append(cv2.resize(picture, None, fx=0.5, fy=0.5))
     out = {

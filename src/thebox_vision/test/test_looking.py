@@ -218,7 +218,7 @@ def test_a_search_goes_on_place_by_place_and_gives_up() -> None:
     cue.step(31.0, [track], {}, at)
     assert cue.abandoned == "one"
     assert cue.step(32.0, [track], {}, at) is None
-    assert cue.step(31.0 + rules.retry, [track], {}, at) is not None
+    assert cue.step(31.5 + rules.retry, [track], {}, at) is not None
 
 
 def test_separation_of_small_and_large_angles() -> None:

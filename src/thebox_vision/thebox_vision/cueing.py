@@ -49,7 +49,7 @@ class CueRules:
     """
 
     confidence: float = 0.3
-    dwell: float = 1.5
+    dwell: float = 0.8
     timeout: float = 20.0
     relook: float = 60.0
     retry: float = 10.0
@@ -60,7 +60,7 @@ class CueRules:
     object_size: float = 0.4
     pixels: float = 24.0
     picture_width: int = 960
-    altitude: float = 200.0
+    altitude: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,11 @@ class Cue:
         distance = track.range if math.isfinite(track.range) else 1000.0
         by_size = r.object_size / max(distance, 1.0) * r.picture_width / r.pixels
         sigma = track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05
-        # Twice as wide as the size asks for still finds it; wider is left to the search.
-        wanted = min(max(by_size, 2.5 * r.sigmas * sigma), 2.0 * by_size)
+        if not math.isfinite(track.elevation) or not track.elevation_sigma < 0.6:
+            sigma = math.inf
+        # A picture 2.4 times as wide as the size asks for still finds it (at about 10 pixels);
+        # more is left to the search.
+        wanted = min(max(by_size, 2.5 * r.sigmas * sigma), 2.4 * by_size)
         return min(max(wanted, r.field_least), r.field_most)
 
     def step(

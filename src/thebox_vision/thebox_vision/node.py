@@ -105,7 +105,7 @@ class Vision(ManagedNode):
 
     def _begin(self) -> None:
         self.verifier = Verifier(rules(self.values))
-        self.associator = Associator()
+        self.associator = Associator(high=self.values["model.score"])
         self.cue = Cue(cue_rules(self.values, self._size[0]), self._aspect())
         self.gimbal = GimbalHistory()
         self._held_by = ""

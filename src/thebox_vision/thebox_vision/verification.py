@@ -134,6 +134,7 @@ class Verifier:
             at = view.pixel(track.bearing, elevation)
             if at is None:
                 continue
+            self.standings.setdefault(track.id, Standing())
             near = self._near(track, elevation, sights, trails)
             pairs += [(distance, t, s) for distance, s in near]
             if near or view.holds(*at):
@@ -176,11 +177,14 @@ class Verifier:
         wide, tall = self.gate(track)
         near = []
         for s, sight in enumerate(sights):
-            if sight.score < self.rules.score:
-                continue
             across = separation(sight.bearing, elevation, track.bearing, elevation) / wide
             distance = math.hypot(across, abs(sight.elevation - elevation) / tall)
             if distance > 1.0:
+                continue
+            if sight.score < self.rules.score:
+                # Too weak to judge by, reason enough to look closer.
+                if standing is not None:
+                    standing.seen = max(standing.seen, sight.time)
                 continue
             trail = trails[s]
             # What was taken for this track before is taken again, before a nearer stranger.

@@ -104,7 +104,7 @@ VISION_PARAMETERS = (
     _number("object.pixels", 10.0, 2.0, 500.0, "pixels", "Width at which it must be found."),
     Parameter("cue.enabled", True, "Point the camera at tracks in doubt."),
     _number("cue.confidence", 0.3, 0.0, 1.0, "", "Tracks below it are not worth the camera."),
-    _number("cue.dwell", 1.5, 0.1, 60.0, "s", "Time at one place of the search."),
+    _number("cue.dwell", 0.8, 0.1, 60.0, "s", "Time at one place of the search."),
     _number("cue.timeout", 20.0, 1.0, 600.0, "s", "Time for one track."),
     _number("cue.relook", 60.0, 0.0, 86400.0, "s", "A verdict is checked after this; 0: never."),
     _number("cue.retry", 10.0, 0.0, 3600.0, "s", "A track without verdict is tried again after."),
@@ -114,7 +114,7 @@ VISION_PARAMETERS = (
     _number("cue.field_most", 0.5, 0.01, 2.0, "rad", "Widest field of view asked for."),
     _number("cue.pixels", 24.0, 4.0, 500.0, "pixels", "Width that the object should have."),
     _number(
-        "cue.altitude", 200.0, 10.0, 5000.0, "m", "Search ceiling for tracks without elevation."
+        "cue.altitude", 120.0, 10.0, 5000.0, "m", "Search ceiling for tracks without elevation."
     ),
     Parameter("cue.node", "trakka", "Node that turns and zooms the camera."),
     Parameter(

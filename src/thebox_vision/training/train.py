@@ -3,6 +3,7 @@
 """Train the shipped detector on a CPU, within a given time.
 
     python train.py --data DIR --out DIR --minutes 90 [--seed 6] [--threads 2] [--resume]
+    python train.py --data DIR --out DIR2 --start DIR/model.pt --rate 1.5e-3 --seed 7
 
 DIR holds `train/` and `val/` with `images/*.jpg` and `labels/*.txt`. The learning rate follows a
 cosine over the time (or over `--steps`, to repeat a recorded run), so that the run ends on time
@@ -47,6 +48,7 @@ def main() -> None:  # noqa: PLR0915 - a script, read from top to bottom
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--every", type=float, default=5.0, help="minutes between checkpoints")
     parser.add_argument("--resume", action="store_true", help="go on from DIR/checkpoint.pt")
+    parser.add_argument("--start", type=Path, help="model.pt of an earlier run to begin with")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -59,6 +61,8 @@ def main() -> None:  # noqa: PLR0915 - a script, read from top to bottom
     (args.out / "data.txt").write_text("\n".join(names) + "\n")
 
     network = Detector().to(memory_format=torch.channels_last)
+    if args.start:
+        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
     average = copy.deepcopy(network).eval()
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
