@@ -90,7 +90,8 @@ class Live:
             ],
         )
         self.nodes.append(node)
-        self.executor.add_node(node)
+        # In its own thread: the executor goes through the set of its nodes there.
+        self.in_executor(lambda: self.executor.add_node(node))
         return node
 
     def listen(self, kind: Any, topic: str, qos: Any = 1000) -> list[Any]:

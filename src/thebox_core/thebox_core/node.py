@@ -10,6 +10,7 @@ shown in the diagnostics; with ``autostart`` the node tries again with back-off.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -42,7 +43,10 @@ from thebox_core.parameters import Parameter, ParameterError, Value, check_uniqu
 
 __all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run", "spin"]
 
-_SPIN_PERIOD = 60.0
+# A wake-up that is lost between a signal and the wait costs no more than this at the end.
+_SPIN_PERIOD = 1.0
+# A release that takes longer writes where it stands to stderr, before the supervisor's patience ends.
+_RELEASE_PATIENCE = 5.0
 _LARGEST = sys.float_info.max
 _TYPES = {
     (bool, False): ParameterType.PARAMETER_BOOL,
@@ -446,11 +450,13 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
     finally:
         # A second Ctrl-C must not cut the release short: sockets and a moving gimbal depend on it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        faulthandler.dump_traceback_later(_RELEASE_PATIENCE)
         for node in nodes:
             node.close()
             executor.remove_node(node)
             node.destroy_node()
         executor.shutdown()
         rclpy.try_shutdown()
+        faulthandler.cancel_dump_traceback_later()
     if status:
         sys.exit(status)

@@ -175,6 +175,9 @@ class VideoReader:
                 continue
             except VideoError as error:
                 self.fault = str(error)
+            except Exception as error:
+                # Whatever a decoder or a publisher throws: said, and tried again with back-off.
+                self.fault = f"video: {error!r}"
             finally:
                 self.is_open = False
             if self.pictures > before:
