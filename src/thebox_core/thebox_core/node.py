@@ -45,7 +45,7 @@ __all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run", "sp
 
 # A wake-up that is lost between a signal and the wait costs no more than this at the end.
 _SPIN_PERIOD = 1.0
-# A release that takes longer writes where it stands to stderr, before the supervisor's patience ends.
+# A release that takes longer says where it stands, before the supervisor's patience ends.
 _RELEASE_PATIENCE = 5.0
 _LARGEST = sys.float_info.max
 _TYPES = {
