@@ -59,6 +59,8 @@ UNORDERED_SHARE = 0.3
 
 def _number(record: dict[str, Any], name: str, default: float = math.nan) -> float:
     value = record.get(name)
+    if type(value) is float:
+        return value
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -86,7 +88,7 @@ def detection_of_record(record: dict[str, Any]) -> Detection:
     if record.get("t") is None:
         raise ValueError("t is missing")
     values: dict[str, Any] = {
-        field: _number(record, name) for name, field in _NUMBERS.items() if name in record
+        _NUMBERS[name]: _number(record, name) for name in record if name in _NUMBERS
     }
     own = np.array(
         [

@@ -81,6 +81,7 @@ class Core:
         self._ids: dict[int, str] = {}
         self._display: dict[int, int] = {}
         self._newest_display = 0
+        self._widened = (0, 0, 0)
         self.motion = Dynamics(
             density=np.array([p.acceleration_cruise**2, p.acceleration_manoeuvre**2]),
             vertical=p.acceleration_vertical**2,
@@ -124,7 +125,9 @@ class Core:
         if label and label not in self.label_index and len(self.label_names) < MOST_LABELS:
             self.label_index[label] = len(self.label_names)
             self.label_names.append(label)
-        self.widen()
+        names = (len(self.sensor_names), len(self.key_names), len(self.label_names))
+        if names != self._widened:
+            self.widen()
         return True
 
     def widen(self) -> None:
@@ -137,6 +140,7 @@ class Core:
         for bank in (state.kinematic, state.bearings):
             bank.widen(len(self.sensor_names), len(self.label_names))
         state.keys.grow(len(self.key_names))
+        self._widened = (len(self.sensor_names), len(self.key_names), len(self.label_names))
 
     def key_of(self, detection: Detection) -> int:
         """Return the number of a detection's key, -1 for none."""
@@ -209,6 +213,7 @@ class Core:
         table.keep_keys(rows)
         self.key_names = [self.key_names[row] for row in rows.tolist()]
         self.key_index = {name: index for index, name in enumerate(self.key_names)}
+        self._widened = (-1, -1, -1)
         for bank in banks:
             bank.key = np.where(bank.key >= 0, place[bank.key], -1)
         named = {*alive.tolist(), *table.own.tolist(), *table.track.tolist()}

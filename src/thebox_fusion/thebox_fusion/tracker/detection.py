@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -16,16 +17,15 @@ NAN = math.nan
 MODALITIES = ("RF", "RADAR", "EO", "IR", "ACOUSTIC", "VISION", "UNKNOWN")
 
 
-def _unknown_vector() -> FloatArray:
-    return np.full(3, np.nan)
+def _shared(array: FloatArray) -> FloatArray:
+    array.flags.writeable = False
+    return array
 
 
-def _unknown_matrix() -> FloatArray:
-    return np.full((3, 3), np.nan)
-
-
-def _zeros() -> FloatArray:
-    return np.zeros(3)
+# One for all detections that measure none: most do not, and they come by the hundred a second.
+UNKNOWN_VECTOR = _shared(np.full(3, np.nan))
+UNKNOWN_MATRIX = _shared(np.full((3, 3), np.nan))
+_ORIGIN = _shared(np.zeros(3))
 
 
 @dataclass
@@ -76,9 +76,9 @@ class Detection:
     elevation_sigma: float = NAN
     range: float = NAN
     range_sigma: float = NAN
-    position: FloatArray = field(default_factory=_unknown_vector)
-    position_covariance: FloatArray = field(default_factory=_unknown_matrix)
-    velocity: FloatArray = field(default_factory=_unknown_vector)
+    position: FloatArray = field(default_factory=lambda: UNKNOWN_VECTOR)
+    position_covariance: FloatArray = field(default_factory=lambda: UNKNOWN_MATRIX)
+    velocity: FloatArray = field(default_factory=lambda: UNKNOWN_VECTOR)
     velocity_sigma: float = NAN
     range_rate: float = NAN
     range_rate_sigma: float = NAN
@@ -90,8 +90,8 @@ class Detection:
     key: str = ""
     label: str = ""
     confidence: float = NAN
-    own_position: FloatArray = field(default_factory=_zeros)
-    own_velocity: FloatArray = field(default_factory=_zeros)
+    own_position: FloatArray = field(default_factory=lambda: _ORIGIN)
+    own_velocity: FloatArray = field(default_factory=lambda: _ORIGIN)
 
 
 _SCALARS = (
@@ -112,6 +112,8 @@ _SCALARS = (
     "sound_level",
     "confidence",
 )
+
+_scalars = attrgetter(*_SCALARS)
 
 
 @dataclass
@@ -151,12 +153,11 @@ class DetectionBatch:
 
     def take(self, index: IntArray) -> DetectionBatch:
         """Return the rows ``index`` as a new batch."""
-        taken = {
-            name: value[index]
-            for name, value in self.__dict__.items()
-            if isinstance(value, np.ndarray)
-        }
-        return DetectionBatch(sensor=self.sensor, **taken)
+        taken = DetectionBatch.__new__(DetectionBatch)
+        own = taken.__dict__
+        for name, value in self.__dict__.items():
+            own[name] = value if name == "sensor" else value[index]
+        return taken
 
 
 def batch_of(
@@ -164,10 +165,10 @@ def batch_of(
 ) -> DetectionBatch:
     """Turn detections of one sensor into arrays."""
     count = len(detections)
-    scalars = np.array(
-        [[getattr(d, name) for name in _SCALARS] for d in detections], dtype=np.float64
-    ).reshape(count, len(_SCALARS))
-    columns = {name: scalars[:, i].copy() for i, name in enumerate(_SCALARS)}
+    scalars = np.array([_scalars(d) for d in detections], dtype=np.float64).reshape(
+        count, len(_SCALARS)
+    )
+    columns = dict(zip(_SCALARS, np.ascontiguousarray(scalars.T), strict=True))
     return DetectionBatch(
         sensor=sensor,
         position=np.array([d.position for d in detections], dtype=np.float64).reshape(count, 3),

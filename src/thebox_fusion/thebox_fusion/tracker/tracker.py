@@ -7,19 +7,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from . import views
 from .bearings import hear, overhear
 from .core import Core, State
-from .detection import Detection, DetectionBatch, batch_of
+from .detection import UNKNOWN_MATRIX, UNKNOWN_VECTOR, Detection, DetectionBatch, batch_of
 from .emitters import identify
 from .frames import fill_unknown, frames_of, give_height
 from .measure import wrap
 from .parameters import TrackerParameters
 from .plots import weigh
-from .types import FloatArray
+from .types import BoolArray, FloatArray
 from .update import Dynamics
 from .upkeep import refute, settle
 from .view import LedgerEntry, TrackView
@@ -207,10 +208,10 @@ class Tracker:
         ranged = np.isfinite(batch.range) | np.isfinite(batch.position).all(axis=1)
         keyed = batch.key >= 0
         weak = ~ranged & ~keyed & (batch.bearing_sigma > self.core.parameters.soft_bearing_sigma)
-        identify(self.core, batch.take(np.flatnonzero(keyed & ~ranged)))
-        weigh(self.core, batch.take(np.flatnonzero(ranged)), elapsed)
-        hear(self.core, batch.take(np.flatnonzero(~ranged & ~keyed & ~weak)), elapsed)
-        overhear(self.core, batch.take(np.flatnonzero(weak)), elapsed)
+        identify(self.core, _part(batch, keyed & ~ranged))
+        weigh(self.core, _part(batch, ranged), elapsed)
+        hear(self.core, _part(batch, ~ranged & ~keyed & ~weak), elapsed)
+        overhear(self.core, _part(batch, weak), elapsed)
 
     # Output.
 
@@ -242,6 +243,11 @@ class Tracker:
         return views.ledger_of(self.core, track_id)
 
 
+def _part(batch: DetectionBatch, use: BoolArray) -> DetectionBatch:
+    """Return the rows of ``use``; the batch itself where that is all of them."""
+    return batch if use.all() else batch.take(np.flatnonzero(use))
+
+
 LOOK_WIDTH = 0.8
 """Radians: plots of one time that are no farther apart may be a turning beam's, not a look's."""
 
@@ -260,30 +266,33 @@ _LARGEST = 1e7
 """Metres, radians, m/s: beyond it a number is no measurement, and its square may overflow."""
 
 
+_numbers = attrgetter(
+    "bearing",
+    "bearing_sigma",
+    "alternative_bearing",
+    "elevation",
+    "elevation_sigma",
+    "range",
+    "range_sigma",
+    "range_rate",
+    "range_rate_sigma",
+    "velocity_sigma",
+    "rssi",
+    "apparent_size",
+    "sound_level",
+)
+
+
 def _beyond_measure(detection: Detection) -> bool:
     """Whether any number is too large to be meant; NaN, which compares with nothing, is not."""
-    d = detection
-    scalars = (
-        d.bearing,
-        d.bearing_sigma,
-        d.alternative_bearing,
-        d.elevation,
-        d.elevation_sigma,
-        d.range,
-        d.range_sigma,
-        d.range_rate,
-        d.range_rate_sigma,
-        d.velocity_sigma,
-        d.rssi,
-        d.apparent_size,
-        d.sound_level,
-    )
-    if any(abs(number) > _LARGEST for number in scalars):
-        return True
-    vectors = (d.position, d.velocity, d.own_position, d.own_velocity)
-    return any(bool((np.abs(vector) > _LARGEST).any()) for vector in vectors) or bool(
-        (np.abs(d.position_covariance) > _LARGEST**2).any()
-    )
+    for number in _numbers(detection):
+        if number > _LARGEST or number < -_LARGEST:
+            return True
+    for vector in (detection.position, detection.velocity, detection.own_velocity):
+        if vector is not UNKNOWN_VECTOR and bool((np.abs(vector) > _LARGEST).any()):
+            return True
+    spread = detection.position_covariance
+    return spread is not UNKNOWN_MATRIX and bool((np.abs(spread) > _LARGEST**2).any())
 
 
 def _unusable(detection: Detection) -> str:
@@ -291,11 +300,10 @@ def _unusable(detection: Detection) -> str:
         return "no time"
     if not detection.sensor:
         return "no sensor name"
-    if not np.isfinite(detection.own_position).all():
+    place = detection.own_position.tolist()
+    if not all(map(math.isfinite, place)):
         return "own position unknown"
-    if _beyond_measure(detection):
+    if max(map(abs, place)) > _LARGEST or _beyond_measure(detection):
         return "a number beyond any measure"
-    placed = bool(np.isfinite(detection.position[:2]).all())
-    if not math.isfinite(detection.bearing) and not placed:
-        return "neither bearing nor position"
-    return ""
+    directed = math.isfinite(detection.bearing) or bool(np.isfinite(detection.position[:2]).all())
+    return "" if directed else "neither bearing nor position"
