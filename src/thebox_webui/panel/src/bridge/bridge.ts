@@ -65,8 +65,16 @@ export class Bridge {
       this.delay = RETRY_FIRST;
       this.traffic.last = performance.now();
       this.link.value = "open";
+      for (const subscription of this.subscriptions.values()) this.listen(subscription);
     });
-    this.ros.on("close", () => this.lost());
+    this.ros.on("close", () => {
+      // roslib's own re-subscription asks once more for every attempt that failed in between.
+      for (const subscription of this.subscriptions.values()) {
+        this.ros.removeAllListeners(subscription.topic);
+        subscription.ros = undefined;
+      }
+      this.lost();
+    });
     // The close that follows an error does the rest; without a listener roslib would throw it.
     this.ros.on("error", () => undefined);
     setInterval(() => this.watch(), 1000);
@@ -110,10 +118,10 @@ export class Bridge {
       faults: 0,
     };
     this.subscriptions.set(topic, subscription);
-    this.listen(subscription);
+    if (this.ros.isConnected) this.listen(subscription);
     return () => {
       subscription.ros?.unsubscribe();
-      this.subscriptions.delete(topic);
+      if (this.subscriptions.get(topic) === subscription) this.subscriptions.delete(topic);
     };
   }
 
@@ -206,6 +214,7 @@ export class Bridge {
       compression: COMPRESSIONS[subscription.compression] ?? "none",
       throttle_rate: subscription.throttle,
       queue_length: subscription.queue,
+      reconnect_on_close: false,
     });
     subscription.ros.subscribe((message: unknown) => this.received(subscription, message));
   }

@@ -19,7 +19,7 @@ export function HealthPage() {
   const fusion = seriesOf("fusion");
   const memory = kept();
   return (
-    <div class="scroll health">
+    <div class="scroll health" role="region" aria-label="Health" tabIndex={0}>
       <table class="list nodes" aria-label="Nodes">
         <tbody>
           {health.value.map((node) => (

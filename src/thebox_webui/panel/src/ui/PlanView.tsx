@@ -8,6 +8,7 @@ import { palette } from "../map/palette";
 import { DETECTION_AGE } from "../map/draw-detections";
 import type { Scene, Watched } from "../map/scene";
 import { bearingOf } from "../core/angles";
+import { seconds } from "../core/codec";
 import { bearing, length } from "../core/format";
 import { watching } from "../core/health";
 import { callsign } from "../core/track";
@@ -15,7 +16,7 @@ import { mayCommand } from "../state/box";
 import { boxNow, isLive, pausedAt, shownTime } from "../state/clock";
 import { slewToBearing } from "../state/commands";
 import { healthOf } from "../state/health";
-import { coverages, listed, oldestTime, revision, selected, shownDetections, shownPicture, zones } from "../state/picture";
+import { coverages, listed, oldestTime, revision, selected, shownDetections, shownImage, shownPicture, zones } from "../state/picture";
 import { prefer, preferences } from "../state/preferences";
 import { slewToTrack } from "./actions";
 import { Icon } from "./icons";
@@ -139,6 +140,11 @@ export function PlanView() {
     (window as unknown as { thebox: unknown }).thebox = {
       plan,
       picture: shownPicture,
+      /** Time of the camera's picture that is shown. */
+      imageTime: () => {
+        const { image } = shownImage();
+        return image === undefined ? NaN : seconds(image.header.stamp);
+      },
       /** Seconds that can be looked back. */
       kept: () => boxNow() - oldestTime(),
       /** After the next frame: what was chosen is painted. */

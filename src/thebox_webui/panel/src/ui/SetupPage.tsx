@@ -18,7 +18,6 @@ function Choice<K extends keyof Units>({ name, label, options }: { name: K; labe
             role="radio"
             class="toggle"
             aria-checked={units[name] === value}
-            aria-pressed={units[name] === value}
             onClick={() => prefer({ units: { ...units, [name]: value } })}
           >
             {words}
@@ -41,7 +40,7 @@ export function SetupPage() {
         <span>Colours</span>
         <div class="chips">
           {(["dark", "light"] as const).map((one) => (
-            <button key={one} type="button" role="radio" class="toggle" aria-checked={theme === one} aria-pressed={theme === one} onClick={() => prefer({ theme: one })}>
+            <button key={one} type="button" role="radio" class="toggle" aria-checked={theme === one} onClick={() => prefer({ theme: one })}>
               {one}
             </button>
           ))}
