@@ -139,6 +139,8 @@ class LiveGraph:
             "ROS_DOMAIN_ID": str(domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "THEBOX_RUN_DIR": str(run_dir),
+            # Not the settings of the site that this workspace may be in use at.
+            "THEBOX_ENV_FILE": os.devnull,
             "PYTHONUNBUFFERED": "1",
         }
         self.environment.pop("THEBOX_LOG_DIR", None)

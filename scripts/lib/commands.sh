@@ -4,7 +4,17 @@
 #
 # The commands, their help, and the choice between them.
 
-readonly COMMANDS='up down test build shell run doctor record replay score'
+readonly COMMANDS='up down test build shell run doctor'
+
+# The operator's commands: Python programs that tell their own help.
+declare -rA OPERATOR_COMMANDS=(
+    [record]=thebox_bringup.recording.record
+    [replay]=thebox_bringup.recording.replay
+    [score]=thebox_bringup.score.command
+    [config]=thebox_bringup.upkeep.config
+    [backup]=thebox_bringup.upkeep.backup
+    [restore]=thebox_bringup.upkeep.restore
+)
 
 help_overall() {
     cat <<'HELP'
@@ -23,6 +33,10 @@ usage: ./thebox COMMAND [OPTIONS]
   replay   a bag into a graph, into the drivers, or offline
   score    how good a recording's tracks are, against the truth
 
+  config   the site's settings: checked, brought up to date, explained
+  backup   configuration, users, database, models and logs into one verified archive
+  restore  such an archive put back, whole or not at all
+
 ./thebox COMMAND --help tells more of each. Every command sets up what it needs first.
 
 environment variables
@@ -34,6 +48,7 @@ environment variables
   THEBOX_JOBS=N                   build jobs at a time (default 2)
   THEBOX_NO_BUILD=1               take the environment and the build as they are
   THEBOX_APT=no                   never install system packages; say which command would
+  THEBOX_ENV_FILE=FILE            the site's settings (default: .env beside this command)
 HELP
 }
 
@@ -121,7 +136,7 @@ for what. Changes nothing. Exit code 0 when `./thebox up` could work here, else 
 HELP
 }
 
-# The operator's commands: Python programs that tell their own help.
+# operator_command MODULE ARGUMENTS...
 operator_command() {
     local module=$1
     shift
@@ -129,13 +144,6 @@ operator_command() {
     enter_workspace
     exec "$VENV/bin/python" -m "$module" "$@"
 }
-
-help_record() { operator_command thebox_bringup.recording.record --help; }
-help_replay() { operator_command thebox_bringup.recording.replay --help; }
-help_score() { operator_command thebox_bringup.score.command --help; }
-command_record() { operator_command thebox_bringup.recording.record "$@"; }
-command_replay() { operator_command thebox_bringup.recording.replay "$@"; }
-command_score() { operator_command thebox_bringup.score.command "$@"; }
 
 is_help() { [[ ${1:-} == --help || ${1:-} == -h ]]; }
 
@@ -238,6 +246,10 @@ thebox_main() {
             ;;
     esac
     shift
+    if [[ $command =~ ^[a-z-]+$ && -n ${OPERATOR_COMMANDS[$command]:-} ]]; then
+        is_help "${1:-}" || load_site
+        operator_command "${OPERATOR_COMMANDS[$command]}" "$@"
+    fi
     if [[ " $COMMANDS " != *" $command "* || $command == *' '* ]]; then
         usage_error "'$command' is not a command"
     fi
@@ -245,5 +257,7 @@ thebox_main() {
         "help_$command"
         return
     fi
+    # Checks and builds are the same at every site.
+    if [[ $command != test && $command != build ]]; then load_site; fi
     "command_$command" "$@"
 }

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -14,6 +15,7 @@ from launch_ros.actions import Node
 from thebox_bringup.graph import NAMESPACE, NODES, PlannedProcess
 from thebox_bringup.layout import Layout, Wanted, lay_out
 from thebox_bringup.settings import write_file
+from thebox_bringup.site import read as read_site
 
 #: Seconds until a node that ended is started again.
 RESPAWN_DELAY = 2.0
@@ -25,13 +27,19 @@ _SENSORS = ",".join(node.name for node in NODES if node.group == "sensor")
 def arguments() -> list[DeclareLaunchArgument]:
     return [
         DeclareLaunchArgument(
-            "config", default_value="", description="Parameter file of this site."
+            "config",
+            default_value=os.environ.get("THEBOX_CONFIG", ""),
+            description="Parameter file of this site.",
         ),
         DeclareLaunchArgument(
-            "namespace", default_value=NAMESPACE, description="Namespace of the box."
+            "namespace",
+            default_value=os.environ.get("THEBOX_NAMESPACE") or NAMESPACE,
+            description="Namespace of the box.",
         ),
         DeclareLaunchArgument(
-            "sensors", default_value=_SENSORS, description="Sensors to run, joined by commas."
+            "sensors",
+            default_value=os.environ.get("THEBOX_SENSORS") or _SENSORS,
+            description="Sensors to run, joined by commas.",
         ),
         DeclareLaunchArgument(
             "sim", default_value="false", choices=_YES_NO, description="Play the simulated sky."
@@ -80,6 +88,8 @@ def wanted(context: LaunchContext) -> Wanted:
         seed=int(given["seed"]) if given["seed"] else None,
         settings=tuple(part for part in given["set"].split(";") if part),
         use_sim_time=given["use_sim_time"] == "true",
+        # What runs ros2 launch (systemd, Docker) gives it the site's .env as its environment.
+        site=read_site(Path(os.devnull)),
     )
 
 

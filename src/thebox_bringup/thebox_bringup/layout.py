@@ -30,6 +30,7 @@ from thebox_bringup.graph import (
     processes,
 )
 from thebox_bringup.settings import (
+    Origins,
     SettingsError,
     Values,
     check,
@@ -40,6 +41,7 @@ from thebox_bringup.settings import (
     source_address,
     value_of,
 )
+from thebox_bringup.site import Site
 
 __all__ = ["Layout", "Wanted", "lay_out"]
 
@@ -62,6 +64,7 @@ class Wanted:
         use_sim_time: whether the nodes take the time from /clock.
         data: folder for what outlives the run, such as the database, unless the site's file or a
             setting says where; None leaves it to the nodes.
+        site: what the site's .env and the environment set, over the files.
     """
 
     namespace: str = NAMESPACE
@@ -77,6 +80,7 @@ class Wanted:
     settings: tuple[str, ...] = ()
     use_sim_time: bool = False
     data: Path | None = None
+    site: Site | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,15 @@ def lay_out(wanted: Wanted) -> Layout:
 
     shipped = Path(get_package_share_directory("thebox_bringup")) / "config" / "thebox.yaml"
     files = [shipped, *([wanted.config.absolute()] if wanted.config else [])]
-    layers = [load_file(path, namespace) for path in files]
+    origins: Origins = {}
+    layers = [load_file(path, namespace, origins=origins) for path in files]
+    environment: Values = {}
+    if wanted.site is not None:
+        running = {node.name for node in nodes}
+        # A site's variable of a sensor that does not run this time is no mistake.
+        environment = {n: dict(v) for n, v in wanted.site.values.items() if n in running}
+        origins.update(wanted.site.origins)
+    layers.append(environment)
     settings = _settings(wanted, nodes)
     mode: Mapping[str, Mapping[str, Any]] = {}
     if wanted.simulated or wanted.replayed:
@@ -144,7 +156,8 @@ def lay_out(wanted: Wanted) -> Layout:
                 kept[node.name] = {parameter: str(wanted.data.absolute() / name)}
     clock = {node.name: {"use_sim_time": True} for node in nodes} if wanted.use_sim_time else {}
 
-    site = merge(*layers, kept, mode, clock, sky, settings)
+    origins.update({(n, p): "--set" for n, given in settings.items() for p in given})
+    site = merge(*layers, kept, mode, clock, environment, sky, settings)
     # The simulated sensors follow the drivers' ports, unless a setting or the site's own file
     # sends them elsewhere.
     asked = merge(*layers[1:], settings).get(SIMULATION, {})
@@ -152,8 +165,8 @@ def lay_out(wanted: Wanted) -> Layout:
     if wanted.simulated:
         derived = follow_drivers({**site, SIMULATION: asked}, nodes)
     derived = derived | _panel(wanted, nodes, site, merge(*layers[1:], settings).get(PANEL, {}))
-    overrides = check(merge(kept, mode, clock, derived, sky, settings), nodes)
-    values = check(merge(site, derived), nodes)
+    overrides = check(merge(kept, mode, clock, derived, environment, sky, settings), nodes, origins)
+    values = check(merge(site, derived), nodes, origins)
 
     replay_to = None
     if wanted.replayed:

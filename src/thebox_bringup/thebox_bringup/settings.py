@@ -20,12 +20,16 @@ from thebox_bringup.graph import NODES, SIMULATION, SOURCE, GraphError, NodeSpec
 from thebox_core.parameters import Parameter, ParameterError
 
 __all__ = [
+    "FORMAT",
+    "Origins",
     "SettingsError",
     "Values",
     "check",
+    "check_file",
     "follow_drivers",
     "load_file",
     "merge",
+    "migrate_text",
     "parse_assignment",
     "source_address",
     "value_of",
@@ -34,6 +38,29 @@ __all__ = [
 
 #: Values by node and parameter name.
 Values = dict[str, dict[str, Any]]
+#: Where a value was given, such as FILE:LINE, by node and parameter name.
+Origins = dict[tuple[str, str], str]
+
+#: Version of the parameter file's layout; a file says its own in a comment, see :func:`format_of`.
+FORMAT = 2
+_FORMAT_LINE = re.compile(r"^#\s*thebox-format:\s*(\d+)\s*$", re.MULTILINE)
+# What moved, by the format that moved it: (node, old name) -> (node, new name).
+_MOVED: Mapping[int, Mapping[tuple[str, str], tuple[str, str]]] = {
+    # Ranging became a node of its own.
+    2: {
+        ("fusion", f"tracker.{name}"): ("range", name)
+        for name in (
+            "object_size",
+            "object_size_ratio",
+            "path_loss_exponent",
+            "reference_power",
+            "reference_power_sigma",
+            "shadowing_sigma",
+            "sound_reference",
+            "sound_reference_sigma",
+        )
+    },
+}
 
 # rclpy's own parameters, which any node has beside its declared ones.
 _BUILT_IN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
@@ -66,40 +93,118 @@ def _pattern(tokens: Sequence[str]) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def load_file(path: Path, namespace: str, nodes: Sequence[NodeSpec] = NODES) -> Values:
+def _compose(text: str, path: Path) -> yaml.Node | None:
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError(
+            f"{path}{line} is not YAML: {error.problem or error}; mend that line "
+            "(indent with spaces, put texts with : or # in quotes)"
+        ) from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from None
+
+
+def _lines(node: yaml.Node | None, path: Path) -> dict[tuple[str, ...], int]:
+    """Line of every key, by the keys that lead to it; a key given twice is an error."""
+    found: dict[tuple[str, ...], int] = {}
+    problems: list[str] = []
+
+    def walk(tree: yaml.Node | None, keys: tuple[str, ...]) -> None:
+        if not isinstance(tree, yaml.MappingNode):
+            return
+        for key, value in tree.value:
+            here = (*keys, str(key.value))
+            line = key.start_mark.line + 1
+            if here in found:
+                problems.append(
+                    f"{path}:{line}: '{key.value}' is given a second time (first in line "
+                    f"{found[here]}): remove one of the two"
+                )
+            found[here] = line
+            walk(value, here)
+
+    walk(node, ())
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from None
+
+
+def format_of(text: str, path: Path) -> int:
+    """Format that a parameter file says it has (``# thebox-format: 2``); 1 for an older one.
+
+    Raises:
+        SettingsError: a newer release wrote it.
+    """
+    match = _FORMAT_LINE.search(text)
+    # A file without the line may be as new as it likes: what it names decides.
+    said = int(match.group(1)) if match else 1
+    if said > FORMAT:
+        line = text[: match.start()].count("\n") + 1 if match else 1
+        raise SettingsError(
+            f"{path}:{line}: the file has format {said}, this release knows {FORMAT}: use the "
+            "release that wrote it, or a newer one"
+        )
+    return said
+
+
+def load_file(
+    path: Path,
+    namespace: str,
+    nodes: Sequence[NodeSpec] = NODES,
+    origins: Origins | None = None,
+) -> Values:
     """Read a ROS parameter file as the nodes in ``namespace`` would.
+
+    Args:
+        path: of the file.
+        namespace: of the box.
+        nodes: those that a section may be for.
+        origins: is told the line of each value.
 
     Raises:
         SettingsError: it cannot be read, is no parameter file, or has a section for no node.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not YAML: {error}") from None
+    text = _read(path)
+    format_of(text, path)
+    lines = _lines(_compose(text, path), path)
+    content = yaml.safe_load(text)
     if content is None:
         return {}
-    sections: list[tuple[list[str], Mapping[str, Any]]] = []
+    sections: list[tuple[tuple[str, ...], list[str], Mapping[str, Any]]] = []
     problems: list[str] = []
 
-    def collect(tokens: list[str], tree: object) -> None:
+    def collect(keys: tuple[str, ...], tokens: list[str], tree: object) -> None:
         where = "/".join(tokens) or "the top"
+        line = f"{path}:{lines.get(keys, 1)}"
         if not isinstance(tree, Mapping):
-            problems.append(f"{path}: under {where} a mapping is expected")
+            problems.append(f"{line}: under {where} a mapping is expected")
             return
         for key, value in tree.items():
+            here = (*keys, str(key))
             if key == "ros__parameters":
                 if isinstance(value, Mapping):
-                    sections.append((tokens, value))
+                    sections.append((here, tokens, value))
                 else:
-                    problems.append(f"{path}: {where}: ros__parameters must be a mapping")
+                    problems.append(
+                        f"{path}:{lines.get(here, 1)}: {where}: ros__parameters must be a mapping"
+                    )
             else:
-                collect([*tokens, *(part for part in str(key).split("/") if part)], value)
+                collect(here, [*tokens, *(part for part in str(key).split("/") if part)], value)
 
-    collect([], content)
+    collect((), [], content)
     values: Values = {}
-    for tokens, tree in sections:
+    for keys, tokens, tree in sections:
         pattern = _pattern(tokens)
         flat: dict[str, Any] = {}
         _flatten("", tree, flat)
@@ -108,16 +213,94 @@ def load_file(path: Path, namespace: str, nodes: Sequence[NodeSpec] = NODES) -> 
         ]
         if not matched:
             problems.append(
-                f"{path}: the section '/{'/'.join(tokens)}' is for no node in {namespace}; "
-                f"the nodes are {', '.join(node.name for node in nodes)}"
+                f"{path}:{lines.get(keys[:-1], 1)}: the section '/{'/'.join(tokens)}' is for no "
+                f"node in {namespace}; the nodes are {', '.join(node.name for node in nodes)}"
             )
         for name in matched:
             values.setdefault(name, {}).update(flat)
+            if origins is not None:
+                for where, line in lines.items():
+                    if where[: len(keys)] == keys and len(where) > len(keys):
+                        origins[name, ".".join(where[len(keys) :])] = f"{path}:{line}"
     if not sections and not problems:
         problems.append(f"{path} has no section with ros__parameters")
     if problems:
         raise SettingsError("\n".join(problems))
     return values
+
+
+def check_file(path: Path, namespace: str, nodes: Sequence[NodeSpec] = NODES) -> Values:
+    """Read a parameter file and hold it against the declarations.
+
+    Raises:
+        SettingsError: with every problem, one a line, each with file and line.
+    """
+    origins: Origins = {}
+    return check(load_file(path, namespace, nodes, origins), nodes, origins)
+
+
+def _moved(node: str, name: str) -> tuple[str, str] | None:
+    """What a parameter of an older format is called now."""
+    now: tuple[str, str] | None = None
+    for number in sorted(_MOVED):
+        now = _MOVED[number].get(now or (node, name), now)
+    return now
+
+
+def migrate_text(text: str, path: Path) -> tuple[str, list[str]]:
+    """Bring a parameter file's text to this release's format; tell each change.
+
+    A file in which something moved is written anew: of its comments only whole lines without an
+    indent stay, at its head.
+
+    Raises:
+        SettingsError: it is no YAML, or of a newer format.
+    """
+    said = format_of(text, path)
+    root = _compose(text, path)
+    changes: list[str] = []
+    if isinstance(root, yaml.MappingNode):
+        content = yaml.safe_load(text)
+        for section, tree in list(content.items()):
+            *above, node = [part for part in str(section).split("/") if part] or [""]
+            given = tree.get("ros__parameters") if isinstance(tree, Mapping) else None
+            if not isinstance(given, Mapping):
+                continue
+            flat: dict[str, Any] = {}
+            _flatten("", given, flat)
+            for name, value in flat.items():
+                now = _moved(node, name)
+                if now is None:
+                    continue
+                other = "/" + "/".join([*above, now[0]])
+                target = content.setdefault(other, {}).setdefault("ros__parameters", {})
+                # What is given by its new name already was meant.
+                target.setdefault(now[1], value)
+                _forget(given, name)
+                changes.append(f"{node}.{name} is {now[0]}.{now[1]} now")
+            if not given:
+                del content[section]
+        if changes:
+            changes.append("the file was written anew: its comments are in the file before it")
+            comments = [line for line in text.splitlines() if line.startswith("#")]
+            kept = [line for line in comments if not _FORMAT_LINE.match(line)]
+            body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            text = "\n".join([*kept, body]) if kept else body
+    if said < FORMAT and (changes or not _FORMAT_LINE.search(text)):
+        changes.append(f"format {said} to {FORMAT}")
+        text = f"# thebox-format: {FORMAT}\n" + _FORMAT_LINE.sub("", text).lstrip("\n")
+    return text, changes
+
+
+def _forget(tree: Any, name: str) -> None:
+    """Take a flattened name out of a tree, with the mappings that it leaves empty."""
+    for key in list(tree):
+        if key == name:
+            del tree[key]
+        elif name.startswith(f"{key}.") and isinstance(tree[key], Mapping):
+            _forget(tree[key], name[len(key) + 1 :])
+            if not tree[key]:
+                del tree[key]
 
 
 def parse_assignment(text: str) -> tuple[str, str, Any]:
@@ -157,10 +340,15 @@ def declarations(nodes: Sequence[NodeSpec]) -> dict[str, dict[str, Parameter]]:
     return {node.name: {p.name: p for p in node.load_parameters()} for node in nodes}
 
 
-def check(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) -> Values:
+def check(
+    values: Mapping[str, Mapping[str, Any]],
+    nodes: Sequence[NodeSpec],
+    origins: Mapping[tuple[str, str], str] | None = None,
+) -> Values:
     """Hold values against the declarations of ``nodes``; return them in the declared types.
 
-    Values of nodes that are not among ``nodes`` are left out.
+    Values of nodes that are not among ``nodes`` are left out. ``origins`` says where each value
+    was given, for the problems' texts.
 
     Raises:
         SettingsError: with every problem, one a line.
@@ -173,20 +361,28 @@ def check(values: Mapping[str, Mapping[str, Any]], nodes: Sequence[NodeSpec]) ->
             continue
         for name, value in given.items():
             parameter = declared[node].get(name)
+            origin = (origins or {}).get((node, name), "")
+            where = f"{origin}: " if origin else ""
             if parameter is None:
                 if _BUILT_IN.fullmatch(name) or _UPDATER.fullmatch(name):
                     good.setdefault(node, {})[name] = value
                     continue
+                moved = _moved(node, name)
                 near = difflib.get_close_matches(name, declared[node], n=3)
-                problems.append(
-                    f"{node} has no parameter '{name}'"
-                    + (f"; did you mean {' or '.join(near)}?" if near else "")
-                )
+                if moved is not None:
+                    advice = (
+                        f"; it is {'.'.join(moved)} now: ./thebox config migrate FILE rewrites it"
+                    )
+                elif near:
+                    advice = f"; did you mean {' or '.join(near)}?"
+                else:
+                    advice = "; docs/parameters.md lists those it has"
+                problems.append(f"{where}{node} has no parameter '{name}'{advice}")
                 continue
             try:
                 good.setdefault(node, {})[name] = parameter.coerce(value)
             except ParameterError as error:
-                problems.append(f"{node}.{error}")
+                problems.append(f"{where}{node}.{error}")
     if problems:
         raise SettingsError("\n".join(problems))
     return good

@@ -25,7 +25,9 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from thebox_bringup.graph import NAMESPACE, PANEL, TRACKS, GraphError, ros_arguments, spec
 from thebox_bringup.layout import Layout, Wanted, lay_out
-from thebox_bringup.settings import SettingsError, write_file
+from thebox_bringup.settings import SettingsError, value_of, write_file
+from thebox_bringup.site import PASSWORD, Site, set_password
+from thebox_bringup.site import read as read_site
 from thebox_bringup.supervision import (
     Places,
     Program,
@@ -37,6 +39,9 @@ from thebox_bringup.supervision import (
     starting,
     stop_run,
 )
+from thebox_bringup.upkeep.archive import ArchiveError
+from thebox_bringup.upkeep.inventory import env_file
+from thebox_bringup.upkeep.restore import recover
 
 if TYPE_CHECKING:
     from thebox_bringup.watch import Watch
@@ -121,7 +126,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def wanted(options: argparse.Namespace, data: Path | None = None) -> Wanted:
+def wanted(
+    options: argparse.Namespace, data: Path | None = None, site: Site | None = None
+) -> Wanted:
     """What the command line asks for."""
 
     def names(text: str) -> tuple[str, ...]:
@@ -140,7 +147,54 @@ def wanted(options: argparse.Namespace, data: Path | None = None) -> Wanted:
         seed=options.seed,
         settings=tuple(options.settings),
         data=data,
+        site=site,
     )
+
+
+def site_defaults(made: argparse.ArgumentParser, site: Site) -> argparse.ArgumentParser:
+    """Make what the site says the command line's defaults, and the environment of all that runs."""
+    given = site.environment
+    os.environ.update({name: value for name, value in given.items() if name != PASSWORD})
+    # No node is to carry it in its environment.
+    os.environ.pop(PASSWORD, None)
+    if "THEBOX_NAMESPACE" in given:
+        made.set_defaults(namespace=given["THEBOX_NAMESPACE"])
+    if "THEBOX_CONFIG" in given:
+        made.set_defaults(config=Path(given["THEBOX_CONFIG"]))
+    if "THEBOX_SENSORS" in given:
+        made.set_defaults(sensors=given["THEBOX_SENSORS"])
+    return made
+
+
+def asked(argv: Sequence[str] | None) -> tuple[argparse.Namespace, Site]:
+    """The command line, with what the site sets behind it; ends with 2 when that cannot be."""
+    made = parser()
+    # --help and a mistake are answered without a look at the site.
+    made.parse_args(argv)
+    try:
+        site = read_site(env_file())
+    except SettingsError as error:
+        print(f"up: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    return site_defaults(made, site).parse_args(argv), site
+
+
+def laid_out(options: argparse.Namespace, site: Site, where: Places) -> Layout:
+    """What is to run, on files that are whole and with the password that the site sets.
+
+    Raises:
+        ArchiveError: an interrupted restore cannot be undone.
+        GraphError, SettingsError: as :func:`thebox_bringup.layout.lay_out`.
+    """
+    state = read_state(where)
+    if state is None or not left_over(state.run_id):
+        recover(where)
+    layout = lay_out(wanted(options, where.data, site))
+    users = str(value_of(layout.values, spec(PANEL), "accounts_file"))
+    said = set_password(site, Path(users).expanduser())
+    if said:
+        say(said)
+    return layout
 
 
 def replay_command(capture: Path, to: tuple[str, int], rate: str) -> tuple[str, ...]:
@@ -485,7 +539,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: stopped on request (or detached, healthy); 1: it did not get healthy, or the replay failed;
     2: something given is wrong; 130: Ctrl-C.
     """
-    options = parser().parse_args(argv)
+    options, site = asked(argv)
     began = time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop_by_signal)
@@ -496,7 +550,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.detach and options.replay is not None:
             raise UpError("--replay is followed to its end: leave --detach out")
         where = places()
-        up = Up(options, lay_out(wanted(options, where.data)), where)
+        up = Up(options, laid_out(options, site, where), where)
         run = up.start()
         say(f"starting {len(up.layout.processes)} processes, logs in {where.log} …")
         # Imported late: rclpy takes a while, in which the nodes already start.
@@ -523,7 +577,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         status = stopped.status
         say(f"\n{signal.Signals(stopped.number).name}: stopping …")
-    except (GraphError, SettingsError, UpError, SupervisionError) as error:
+    except (GraphError, SettingsError, UpError, SupervisionError, ArchiveError) as error:
         print(f"up: {error}", file=sys.stderr)
         status = 1 if up is not None and up.run is not None else 2
     finally:
