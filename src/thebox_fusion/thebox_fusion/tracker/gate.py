@@ -12,7 +12,7 @@ from .bank import TrackBank
 from .detection import DetectionBatch
 from .measure import wrap
 from .motion import collapse
-from .types import BoolArray, FloatArray, IntArray
+from .types import FloatArray, IntArray
 
 
 @dataclass
@@ -28,10 +28,20 @@ class Aspect:
     position_sigma: FloatArray
 
 
-def aspect(bank: TrackBank, when: float, own: FloatArray, acceleration_density: float) -> Aspect:
-    """Return the aspect of all tracks at ``when`` from ``own`` (3,)."""
-    mean, covariance = collapse(bank.mean, bank.covariance, bank.weight)
-    step = when - bank.time
+def aspect(
+    bank: TrackBank,
+    when: float,
+    own: FloatArray,
+    acceleration_density: float,
+    rows: IntArray | None = None,
+) -> Aspect:
+    """Return the aspect of all tracks, or of ``rows``, at ``when`` from ``own`` (3,)."""
+    if rows is None or len(rows) == len(bank):
+        mean, covariance = collapse(bank.mean, bank.covariance, bank.weight)
+        step = when - bank.time
+    else:
+        mean, covariance = collapse(bank.mean[rows], bank.covariance[rows], bank.weight[rows])
+        step = when - bank.time[rows]
     position = mean[:, :3] + mean[:, 3:] * step[:, None]
     h = step[:, None, None]
     cross = covariance[:, :3, 3:]
@@ -50,9 +60,9 @@ def aspect(bank: TrackBank, when: float, own: FloatArray, acceleration_density: 
         np.stack([-r[:, 0] * r[:, 2] / ground, -r[:, 1] * r[:, 2] / ground, ground], axis=1)
         / slant[:, None]
     )
-    across_variance = np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across) + growth
-    slant_variance = np.einsum("na,nab,nb->n", unit, spread, unit) + growth
-    lift_variance = np.einsum("na,nab,nb->n", lift, spread, lift)
+    across_variance = _along(spread[:, :2, :2], across) + growth
+    slant_variance = _along(spread, unit) + growth
+    lift_variance = _along(spread, lift)
     return Aspect(
         bearing=np.arctan2(r[:, 0], r[:, 1]),
         bearing_variance=across_variance / ground**2,
@@ -64,6 +74,13 @@ def aspect(bank: TrackBank, when: float, own: FloatArray, acceleration_density: 
     )
 
 
+def _along(covariance: FloatArray, direction: FloatArray) -> FloatArray:
+    """Return the variance (N,) along directions (N, D); matmul is twice as fast as einsum."""
+    row = direction[:, None, :]
+    variance: FloatArray = (row @ covariance @ direction[:, :, None])[:, 0, 0]
+    return variance
+
+
 def bearing_offsets(seen: Aspect, batch: DetectionBatch) -> FloatArray:
     """Return (N, M) bearing differences, the nearer candidate's where there are two."""
     offset = wrap(batch.bearing[None, :] - seen.bearing[:, None])
@@ -73,15 +90,13 @@ def bearing_offsets(seen: Aspect, batch: DetectionBatch) -> FloatArray:
     return offset
 
 
-def coarse_gate(
-    seen: Aspect, batch: DetectionBatch, eligible: BoolArray, width: float
-) -> tuple[IntArray, IntArray]:
-    """Return pairs (track row, detection row) within ``width`` standard deviations.
+def coarse_gate(seen: Aspect, batch: DetectionBatch, width: float) -> tuple[IntArray, IntArray]:
+    """Return pairs (row of ``seen``, detection row) within ``width`` standard deviations.
 
     Bearings and slant ranges are compared one by one, which never excludes a pair that the joint
     gate of the same width would accept.
     """
-    rows = np.flatnonzero(eligible)
+    rows = np.arange(len(seen.bearing))
     if len(rows) == 0 or len(batch) == 0:
         empty = np.zeros(0, dtype=np.int64)
         return empty, empty
@@ -101,11 +116,11 @@ def coarse_gate(
     ranged = np.isfinite(slant)
     if ranged.all():
         # Sorting by range leaves few bearings to compare.
-        reach = width * np.sqrt(seen.slant_variance[rows] + float(np.max(slant_sigma)) ** 2)
+        reach = width * np.sqrt(seen.slant_variance + float(np.max(slant_sigma)) ** 2)
         order = np.argsort(slant, kind="stable")
         ordered = slant[order]
-        low = np.searchsorted(ordered, seen.slant[rows] - reach, side="left")
-        high = np.searchsorted(ordered, seen.slant[rows] + reach, side="right")
+        low = np.searchsorted(ordered, seen.slant - reach, side="left")
+        high = np.searchsorted(ordered, seen.slant + reach, side="right")
         count = np.maximum(high - low, 0)
         track = np.repeat(rows, count)
         start = np.repeat(low - np.concatenate([[0], np.cumsum(count)[:-1]]), count)

@@ -46,16 +46,21 @@ def associate(
     state, p = core.state, core.parameters
     nothing = np.ones(len(batch))
     empty = np.zeros(0, dtype=np.int64)
-    if not len(batch) or not len(bank):
+    chosen = np.flatnonzero(eligible)
+    if not len(batch) or not len(chosen):
         return nothing, nothing, empty, empty, np.zeros(0)
     learned = state.sensors[batch.sensor]
     middle = float(np.mean(batch.time))
-    seen = aspect(bank, middle, batch.own_position.mean(axis=0), float(dynamics.density[-1]))
-    track, detection = coarse_gate(seen, batch, eligible, math.sqrt(p.gate) + 0.5)
-    h = hypothesise(bank, batch, track, detection, dynamics=dynamics, gate=p.gate)
+    own = batch.own_position.mean(axis=0)
+    seen = aspect(bank, middle, own, float(dynamics.density[-1]), chosen)
+    near, detection = coarse_gate(seen, batch, math.sqrt(p.gate) + 0.5)
+    if not len(near):
+        return nothing, nothing, empty, empty, np.zeros(0)
+    h = hypothesise(bank, batch, chosen[near], detection, dynamics=dynamics, gate=p.gate)
     if not len(h.pair):
         return nothing, nothing, empty, empty, np.zeros(0)
-    chance = learned.detection_probability(seen.slant[h.rows])
+    slant = seen.slant[np.searchsorted(chosen, h.rows)]
+    chance = learned.detection_probability(slant)
     chance = chance * bank.visible[h.rows, batch.sensor]
     probability, detected, prior, after = _resolve(
         core, bank, batch, h, chance=chance, elapsed=elapsed
@@ -69,9 +74,7 @@ def associate(
         lost = _lost(core, bank, h.rows, h.when)
         after = np.where(lost, np.minimum(after, prior), after)
     delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
-    _look_done(
-        core, bank, batch, h, slant=seen.slant[h.rows], prior=prior, detected=detected, delta=delta
-    )
+    _look_done(core, bank, batch, h, slant=slant, prior=prior, detected=detected, delta=delta)
     add_labels(core, bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
     taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
     real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
@@ -222,6 +225,9 @@ def _identity_bonus(
     a band, and many use the same.
     """
     key = batch.key[detection]
+    bands = band_of(batch.frequency)[detection]
+    if not (key >= 0).any() and not (bands > 0).any():
+        return np.zeros(len(key))
     attached = (
         np.where(key >= 0, core.state.keys.track[np.maximum(key, 0)], -1)
         if len(core.state.keys)
@@ -231,11 +237,10 @@ def _identity_bonus(
     same = attached == bank.number[rows]
     trust = core.state.sensors[batch.sensor].key_trust()
     bonus = np.where(known, np.where(same, trust, -trust), 0.0)
-    band = band_of(batch.frequency)[detection]
-    if (band > 0).any():
+    if (bands > 0).any():
         emits = core.state.keys.bands(bank.number)[rows]
-        heard = (band > 0) & (emits > 0)
-        bonus += np.where(heard, np.where(emits & band, SAME_BAND, -SAME_BAND), 0.0)
+        heard = (bands > 0) & (emits > 0)
+        bonus += np.where(heard, np.where(emits & bands, SAME_BAND, -SAME_BAND), 0.0)
     return bonus
 
 

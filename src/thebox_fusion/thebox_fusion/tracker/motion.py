@@ -91,8 +91,11 @@ def collapse(
     mean: FloatArray, covariance: FloatArray, weight: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Moment-match a mixture: (..., K, D), (..., K, D, D), (..., K) -> (..., D), (..., D, D)."""
-    centre = np.einsum("...k,...ka->...a", weight, mean)
+    size = mean.shape[-1]
+    row = weight[..., None, :]
+    centre: FloatArray = (row @ mean)[..., 0, :]
     spread = mean - centre[..., None, :]
-    cov = np.einsum("...k,...kab->...ab", weight, covariance)
-    cov += np.einsum("...k,...ka,...kb->...ab", weight, spread, spread)
+    flat = covariance.reshape(*covariance.shape[:-2], size * size)
+    cov: FloatArray = (row @ flat).reshape(*centre.shape, size)
+    cov += np.swapaxes(spread * weight[..., None], -1, -2) @ spread
     return centre, cov

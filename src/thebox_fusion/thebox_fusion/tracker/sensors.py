@@ -84,8 +84,8 @@ class SensorState:
 
     def bin_of(self, slant: FloatArray) -> IntArray:
         """Return the range bin of slant ranges."""
-        share = np.nan_to_num(slant / self.model.max_range * BINS)
-        index: IntArray = np.clip(share, 0, BINS - 1).astype(np.int64)
+        share = slant / self.model.max_range * BINS
+        index: IntArray = np.fmin(np.fmax(share, 0.0), BINS - 1).astype(np.int64)  # NaN: bin 0
         return index
 
     def detection_probability(self, slant: FloatArray) -> FloatArray:
