@@ -14,6 +14,8 @@ declare -rA OPERATOR_COMMANDS=(
     [config]=thebox_bringup.upkeep.config
     [backup]=thebox_bringup.upkeep.backup
     [restore]=thebox_bringup.upkeep.restore
+    [support-bundle]=thebox_bringup.upkeep.support_bundle
+    [audit]=thebox_bringup.upkeep.audit
 )
 
 help_overall() {
@@ -36,6 +38,9 @@ usage: ./thebox COMMAND [OPTIONS]
   config   the site's settings: checked, brought up to date, explained
   backup   configuration, users, database, models and logs into one verified archive
   restore  such an archive put back, whole or not at all
+  support-bundle
+           what a developer needs to help, without the secrets
+  audit    known vulnerabilities, insecure code, bill of materials
 
 ./thebox COMMAND --help tells more of each. Every command sets up what it needs first.
 
