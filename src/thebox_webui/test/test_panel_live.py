@@ -471,11 +471,13 @@ def test_hundreds_of_connections_are_refused_and_an_open_panel_goes_on(desk: Any
         # All of an address's share are held, the rest turned away; the open panel does not notice.
         assert at.panel.server.own().connections <= 20
         await list_parameters(good)
+        # The machine takes a connection before the server does: the last may still wait for it.
+        while at.refused["connections"] < 480:
+            await asyncio.sleep(0.05)
         for _, writer in idle:
             writer.close()
 
     at.run(script)
-    assert at.refused["connections"] >= 480
     assert at.refused["consoles"] == 1
 
 

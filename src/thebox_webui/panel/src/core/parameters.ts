@@ -137,12 +137,14 @@ function checkNumber(field: Field, text: string): string {
   return "";
 }
 
+const shortly = (value: number): string => String(Number(value.toPrecision(6)));
+
 /** The allowed range, for people; empty when there is none. */
 export function rangeText(field: Field): string {
   if (field.choices.length > 0) return field.choices.join(" or ");
   // rclpy describes an open end by the largest number there is.
-  const low = field.minimum <= -9e18 ? "" : String(field.minimum);
-  const high = field.maximum >= 9e18 ? "" : String(field.maximum);
+  const low = field.minimum <= -9e18 ? "" : shortly(field.minimum);
+  const high = field.maximum >= 9e18 ? "" : shortly(field.maximum);
   return low === "" && high === "" ? "" : `${low} … ${high}`;
 }
 

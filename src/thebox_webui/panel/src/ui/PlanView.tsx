@@ -145,6 +145,8 @@ export function PlanView() {
         const { image } = shownImage();
         return image === undefined ? NaN : seconds(image.header.stamp);
       },
+      /** How many boxes the camera's picture carries. */
+      boxes: () => shownImage().boxes?.detections.length ?? 0,
       /** Seconds that can be looked back. */
       kept: () => boxNow() - oldestTime(),
       /** After the next frame: what was chosen is painted. */

@@ -47,29 +47,30 @@ function Card({ node }: { node: Node }) {
         <span class="state" data-test="sensor-state">
           {node.silent ? "not running" : node.state}
         </span>
-        <div class="spring" />
-        {node.state === "" ? null : active ? (
-          <button type="button" disabled={locked} onClick={() => void deactivate(node.name)}>
-            Deactivate
+        <div class="acts">
+          {node.state === "" ? null : active ? (
+            <button type="button" disabled={locked} onClick={() => void deactivate(node.name)}>
+              Deactivate
+            </button>
+          ) : (
+            <button type="button" class="primary" disabled={locked} onClick={() => void activate(node.name)}>
+              Activate
+            </button>
+          )}
+          {node.state === "" ? null : (
+            <button type="button" disabled={locked} onClick={() => void restart(node.name)}>
+              Restart
+            </button>
+          )}
+          <button
+            type="button"
+            onClick={() => {
+              open.value = node.name;
+            }}
+          >
+            Settings
           </button>
-        ) : (
-          <button type="button" class="primary" disabled={locked} onClick={() => void activate(node.name)}>
-            Activate
-          </button>
-        )}
-        {node.state === "" ? null : (
-          <button type="button" disabled={locked} onClick={() => void restart(node.name)}>
-            Restart
-          </button>
-        )}
-        <button
-          type="button"
-          onClick={() => {
-            open.value = node.name;
-          }}
-        >
-          Settings
-        </button>
+        </div>
       </header>
       <p class="message">{node.level === "ok" ? node.message : `${SIGHT[node.level]}: ${node.message}`}</p>
       {input ? (
