@@ -1,9 +1,10 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the parameter file and the parameter reference from the nodes' own declarations.
+"""Writes the parameter file, the schemas and the references from the nodes' own declarations.
 
-``python -m thebox_bringup.reference --write`` writes ``config/thebox.yaml`` of this package and
-``docs/parameters.md``; without ``--write`` it says whether they are what it would write.
+``python -m thebox_bringup.reference --write`` writes ``config/thebox.yaml`` and the schemas beside
+it, ``docs/parameters.md``, ``docs/configuration.md`` and ``docs/messages.md``; without ``--write``
+it says whether they are what it would write.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from thebox_bringup import configuration
 from thebox_bringup.graph import NODES
+from thebox_bringup.interfaces import messages
 from thebox_core.parameters import Value, markdown_table, yaml_block
 
 __all__ = ["SITE_DEFAULTS", "files", "main"]
@@ -64,9 +67,14 @@ def reference() -> str:
 
 def files(root: Path) -> dict[Path, str]:
     """What each generated file must hold, by path in the workspace at ``root``."""
+    config = root / "src" / "thebox_bringup" / "config"
     return {
-        root / "src" / "thebox_bringup" / "config" / "thebox.yaml": parameter_file(),
+        config / "thebox.yaml": parameter_file(),
+        config / "parameters.schema.json": configuration.parameter_schema(),
+        config / "environment.schema.json": configuration.environment_schema(),
         root / "docs" / "parameters.md": reference(),
+        root / "docs" / "configuration.md": configuration.reference(),
+        root / "docs" / "messages.md": messages(root),
     }
 
 

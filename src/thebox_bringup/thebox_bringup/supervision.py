@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-import xmlrpc.client
+import xmlrpc.client  # nosec B411 - our own supervisor, over a socket of this user
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -181,7 +181,7 @@ def bandit(programs: Path, root: Path) -> Part:
 
 
 def _reviewed(finding: dict[str, Any]) -> bool:
-    """Whether somebody looked: ruff has bandit's rules too, and its exceptions are in the source."""
+    """Whether somebody looked: ruff has bandit's rules too, its exceptions are in the source."""
     source = Path(finding["filename"]).read_text(encoding="utf-8").splitlines()
     first, last = min(finding["line_range"]), max(finding["line_range"])
     number = finding["test_id"][1:]

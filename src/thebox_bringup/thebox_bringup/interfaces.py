@@ -1,0 +1,194 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The message and topic reference, from the interface files and from what a running graph shows.
+
+``python -m thebox_bringup.interfaces --look`` writes down the topics, services and actions of the
+graph that runs in this ROS domain; the reference is made of that and of thebox_interfaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SEEN", "look", "main", "messages"]
+
+#: Where the look at a running graph is kept, in the workspace.
+SEEN = Path("src") / "thebox_bringup" / "config" / "topics.json"
+# Every node has these; they say nothing of the box.
+_COMMON_SERVICES = (
+    "describe_parameters",
+    "get_parameter_types",
+    "get_parameters",
+    "list_parameters",
+    "set_parameters",
+    "set_parameters_atomically",
+    "get_type_description",
+    "get_logger_levels",
+    "set_logger_levels",
+)
+_LIFECYCLE = (
+    "change_state",
+    "get_state",
+    "get_available_states",
+    "get_available_transitions",
+    "get_transition_graph",
+)
+_OF_ROS = re.compile(r"/_action/|/transition_event$")
+_OURS = "thebox_interfaces/"
+
+
+def look(domain: int, namespace: str, seconds: float = 5.0) -> dict[str, Any]:
+    """Topics with type, QoS, publishers and subscribers, services and actions of a graph."""
+    import rclpy  # noqa: PLC0415 - the reference itself is made without ROS
+
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, domain_id=domain)
+    node = rclpy.create_node("reference_look", context=context, enable_rosout=False)
+    executor = rclpy.executors.SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.2)
+    base = namespace.rstrip("/") + "/"
+    topics: dict[str, Any] = {}
+    for name, kinds in node.get_topic_names_and_types():
+        publishers = node.get_publishers_info_by_topic(name)
+        boxed = [end for end in publishers if end.node_namespace.rstrip("/") + "/" == base]
+        if not boxed or name in ("/rosout", "/parameter_events") or _OF_ROS.search(name):
+            continue
+        profile = boxed[0].qos_profile
+        topics[name.removeprefix(base)] = {
+            "type": kinds[0],
+            "publishers": sorted({end.node_name for end in boxed}),
+            "subscribers": sorted(
+                {
+                    end.node_name
+                    for end in node.get_subscriptions_info_by_topic(name)
+                    if end.node_namespace.rstrip("/") + "/" == base
+                }
+            ),
+            "reliability": profile.reliability.name.lower(),
+            "durability": profile.durability.name.lower(),
+        }
+    services: dict[str, Any] = {}
+    actions: dict[str, str] = {}
+    for name, kinds in node.get_service_names_and_types():
+        short, last = name.removeprefix(base), name.rpartition("/")[2]
+        if not name.startswith(base) or last in (*_COMMON_SERVICES, *_LIFECYCLE):
+            continue
+        if "/_action/" in short:
+            if last == "send_goal":
+                actions[short.partition("/_action/")[0]] = kinds[0].removesuffix("_SendGoal")
+            continue
+        services[short] = kinds[0]
+    executor.shutdown()
+    node.destroy_node()
+    context.try_shutdown()
+    # The nodes that a look itself, a console or up's watch brings are none of the box.
+    for told in topics.values():
+        for role in ("publishers", "subscribers"):
+            told[role] = [n for n in told[role] if n not in ("up_watch", "reference_look")]
+    # The own-ship's place comes from its driver, or from the simulation that plays without one.
+    topics = {n: t for n, t in topics.items() if t["publishers"] != ["sim"]}
+    return {
+        "topics": dict(sorted(topics.items())),
+        "services": dict(sorted(services.items())),
+        "actions": dict(sorted(actions.items())),
+    }
+
+
+def _joined(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "(consoles)"
+
+
+def _fields(text: str) -> list[str]:
+    """Lines of an interface file, as they stand, without what is before its first words."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    kept = [
+        line for line in lines if not line.startswith(("# Copyright", "# SPDX-License-Identifier"))
+    ]
+    while kept and kept[0] in ("", "#"):
+        kept.pop(0)
+    while kept and not kept[-1]:
+        kept.pop()
+    return kept
+
+
+def messages(root: Path) -> str:
+    """The text of docs/messages.md."""
+    seen = json.loads((root / SEEN).read_text(encoding="utf-8"))
+    parts = [
+        "# Messages, topics, services, actions\n\n"
+        "<!-- GENERATED by `python -m thebox_bringup.reference --write`: do not edit. -->\n\n"
+        "Names are relative to the box's namespace (`/thebox`) unless they begin with `/`. Units "
+        "are SI, angles radians, bearings from true north clockwise; NaN means not measured. "
+        "Written down from a running graph (`python -m thebox_bringup.interfaces --look`); a test "
+        "holds it against one.\n\n"
+        "## Topics\n\n"
+        "| topic | type | quality of service | published by | read by |\n|---|---|---|---|---|\n"
+    ]
+    parts += [
+        f"| `{name}` | `{told['type']}` | {told['reliability'].replace('_', ' ')}, "
+        f"{told['durability'].replace('_', ' ')} | {_joined(told['publishers'])} | "
+        f"{_joined(told['subscribers'])} |\n"
+        for name, told in seen["topics"].items()
+    ]
+    parts.append("\n## Services\n\n| service | type |\n|---|---|\n")
+    parts += [f"| `{name}` | `{kind}` |\n" for name, kind in seen["services"].items()]
+    parts.append(
+        "\nEvery node also has ROS's parameter services, and every managed one the life-cycle "
+        "services (`<node>/change_state`, `<node>/get_state`).\n"
+        "\n## Actions\n\n| action | type |\n|---|---|\n"
+    )
+    parts += [f"| `{name}` | `{kind}` |\n" for name, kind in seen["actions"].items()]
+    for kind, title in (("msg", "Messages"), ("srv", "Service types"), ("action", "Action types")):
+        parts.append(f"\n## {title} of thebox_interfaces\n")
+        for path in sorted((root / "src" / "thebox_interfaces" / kind).glob(f"*.{kind}")):
+            used = [
+                name
+                for name, told in seen["topics"].items()
+                if told["type"] == f"{_OURS}{kind}/{path.stem}"
+            ]
+            used += [
+                name
+                for group in ("services", "actions")
+                for name, told in seen[group].items()
+                if told == f"{_OURS}{kind}/{path.stem}"
+            ]
+            parts.append(f"\n### {path.stem}\n\n")
+            if used:
+                parts.append(f"On {_joined(used)}.\n\n")
+            parts.append(
+                "```text\n" + "\n".join(_fields(path.read_text(encoding="utf-8"))) + "\n```\n"
+            )
+    return "".join(parts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="interfaces", description=__doc__)
+    parser.add_argument("--look", action="store_true", required=True, help="look and write it down")
+    parser.add_argument("--namespace", default="/thebox")
+    parser.add_argument("--domain-id", type=int, default=int(os.environ.get("ROS_DOMAIN_ID") or 0))
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the workspace")
+    options = parser.parse_args(argv)
+    seen = look(options.domain_id, options.namespace)
+    if not seen["topics"]:
+        print(f"no box in {options.namespace}, domain {options.domain_id}", file=sys.stderr)
+        return 1
+    (options.root / SEEN).write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {options.root / SEEN}: {len(seen['topics'])} topics")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
