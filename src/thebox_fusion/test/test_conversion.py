@@ -163,6 +163,13 @@ def test_a_track_as_a_message() -> None:
     assert seconds(message.first_seen) == pytest.approx(100.0)
     assert seconds(message.last_updated) == pytest.approx(109.5)
     assert to_time(109.5) == message.header.stamp
+    radar = new_detection()
+    radar.sensor, radar.modality, radar.range = "dspnor", Detection.MODALITY_RADAR, 900.0
+    radar.bearing = 2.0
+    tracker.add([to_plot(radar, 110.0, np.zeros(3), np.zeros(3))])
+    other = next(v for v in tracker.tracks(110.0) if v.sensors == ("dspnor",))
+    again = to_track_message(other, 110.0, to_track_message(view, 109.5))
+    assert serialize_message(again) == serialize_message(to_track_message(other, 110.0))
     kinds = set()
     for entry in tracker.ledger(view.id):
         evidence = to_evidence(entry)

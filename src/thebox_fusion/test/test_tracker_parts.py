@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from thebox_fusion.tracker import SensorModel, TrackerParameters, parameters_from_mapping
 from thebox_fusion.tracker.associate import assignment, marginals
-from thebox_fusion.tracker.existence import after_look
+from thebox_fusion.tracker.bank import COASTING, CONFIRMED, TENTATIVE, TrackBank
+from thebox_fusion.tracker.existence import after_look, change_states
 from thebox_fusion.tracker.identity import KeyTable, is_repeat
 from thebox_fusion.tracker.measure import ScalarUpdate, wrap
 from thebox_fusion.tracker.motion import collapse, mix_modes, mode_transition, predict_state
@@ -172,6 +173,28 @@ def test_existence_after_a_look() -> None:
     assert missed[0] == pytest.approx(0.05 / 0.55)
     assert after_look(prior, np.ones(1), chance)[0] == pytest.approx(1.0)
     assert after_look(prior, np.zeros(1), np.zeros(1))[0] == pytest.approx(0.5)
+
+
+def test_confirmation_has_hysteresis() -> None:
+    p = TrackerParameters()
+    bank = TrackBank(1, p.ledger_length)
+    between = math.log(0.7 / 0.3)
+    assert p.coast_probability < 0.7 < p.confirm_probability
+    bank.append(
+        2,
+        state=np.array([TENTATIVE, CONFIRMED]),
+        log_odds=np.full(2, between),
+        hits=np.full(2, 9.0),
+    )
+    assert len(change_states(bank, 1.0, p)) == 0
+    bank.log_odds[:] = 5.0
+    change_states(bank, 1.0, p)
+    assert bank.state.tolist() == [CONFIRMED, CONFIRMED]
+    bank.log_odds[:] = between
+    assert len(change_states(bank, 2.0, p)) == 0
+    bank.log_odds[:] = -1.0
+    change_states(bank, 3.0, p)
+    assert bank.state.tolist() == [COASTING, COASTING]
 
 
 def test_repeats_of_one_reception_are_recognised() -> None:

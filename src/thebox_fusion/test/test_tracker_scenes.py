@@ -368,7 +368,57 @@ def test_a_camera_confirms_and_refutes() -> None:
         return max(v.existence for v in views)
 
     without = run(-1.0)
-    assert run(0.1) < without
+    assert run(0.1) < without < run(0.95)
+
+
+def test_two_tracks_of_one_object_become_one() -> None:
+    rng = np.random.default_rng(13)
+    path = line((200.0, 1200.0), (6.0, 3.0))
+    tracker = Tracker()
+    before: set[str] = set()
+    for t in range(50):
+        one = plot(rng, float(t), path(t), np.zeros(3))
+        other = plot(rng, t + 0.5, path(t + 0.5), np.zeros(3))
+        other.sensor = "second_radar"
+        # A second radar that is set up wrong at first, and then put right.
+        other.range += 300.0 if t < 20 else 0.0
+        tracker.add([one, other])
+        views = firm(tracker.tracks(t + 0.9))
+        if t == 19:
+            before = {v.id for v in views}
+    assert len(before) == 2
+    (view,) = views
+    assert view.id in before
+    assert {"dspnor", "second_radar"} <= set(view.sensors)
+    assert np.linalg.norm((view.position - path(49.9))[:2]) < 60.0
+
+
+def test_two_objects_that_part_become_two_tracks() -> None:
+    rng = np.random.default_rng(14)
+    together = line((0.0, 1000.0), (8.0, 0.0))
+    tracker = Tracker()
+    first: set[str] = set()
+    for t in range(45):
+        place = together(t)
+        apart = np.array([0.0, 12.0 * max(0, t - 15), 0.0])
+        plots = [plot(rng, float(t), place, np.zeros(3))]
+        if t > 15:
+            plots.append(plot(rng, float(t), place + apart, np.zeros(3)))
+        tracker.add(plots)
+        views = firm(tracker.tracks(float(t)))
+        if t == 15:
+            first = {v.id for v in views}
+    assert len(first) == 1
+    assert len(views) == 2 and first < {v.id for v in views}
+
+
+def test_the_clutter_of_a_sensor_is_learned() -> None:
+    rng = np.random.default_rng(15)
+    tracker = Tracker()
+    for t in range(40):
+        tracker.add(clutter(rng, float(t), 30))
+        tracker.advance(float(t))
+    assert 24.0 < float(tracker.state.sensors[0].clutter.sum()) < 36.0
 
 
 def capture() -> list[dict[str, object]]:

@@ -27,7 +27,7 @@ from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameter
 from thebox_fusion.tracker import Detection as TrackerDetection
 from thebox_fusion.tracker import Tracker, TrackState
 from thebox_fusion.tracker.views import tracks_of
-from thebox_interfaces.msg import Detection, TrackArray
+from thebox_interfaces.msg import Detection, Track, TrackArray
 from thebox_interfaces.srv import GetTrackEvidence
 
 __all__ = ["Fusion", "main"]
@@ -56,6 +56,7 @@ class Fusion(ManagedNode):
         self.latency = Latency()
         self.cycle = Latency()
         self._states: Counter[TrackState] = Counter()
+        self._messages: list[Track | None] = []
         self._published = Rate()
         self._tracker_fault = ("", -math.inf)
         super().__init__(name, **options)
@@ -226,8 +227,14 @@ class Fusion(ManagedNode):
         message.header.stamp = to_time(now)
         message.header.frame_id = "map"
         message.newest_detection = to_time(self._newest)
-        views = tracks_of(self.tracker.core, now)  # extrapolated; the tracker's own time stays
-        message.tracks = [to_track_message(view, now) for view in views]
+        # Extrapolated; the tracker's own time stays.
+        views = tracks_of(self.tracker.core, now, entries=1)
+        # Publishing serialises: the messages are free to be filled again.
+        spare = self._messages + [None] * (len(views) - len(self._messages))
+        message.tracks = [
+            to_track_message(view, now, used) for view, used in zip(views, spare, strict=False)
+        ]
+        self._messages = message.tracks
         self._publisher.publish(message)
         self._published.add(now)
         self._states = Counter(view.state for view in views)

@@ -18,6 +18,9 @@ from .sensors import ESTABLISHED
 from .types import IntArray
 from .update import Dynamics
 
+LEAST_VISIBLE = 0.02
+"""An object that a sensor never saw may come into its sight: its detections then join the track."""
+
 
 def settle(core: Core, now: float) -> None:
     """Count the looks that found nothing, let existence fade, change states, delete."""
@@ -72,7 +75,8 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
         survives = 1.0 - visible + visible * silent
         after = prior * survives / (1.0 - prior + prior * survives)
         never = bank.sensor_hits[rows, sensor] < 0.5
-        bank.visible[rows, sensor] = np.where(never, visible * silent / survives, visible)
+        unseen = np.maximum(visible * silent / survives, LEAST_VISIBLE)
+        bank.visible[rows, sensor] = np.where(never, unseen, visible)
         old = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
         old &= bank.sensor_hits[rows, sensor] > ESTABLISHED
         learned.learn_detection(seen.slant[rows][old], np.zeros(int(old.sum())), looks[old])

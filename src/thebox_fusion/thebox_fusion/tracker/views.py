@@ -180,8 +180,8 @@ def picture_of(core: Core, when: float) -> Picture:
     return positions, bearings
 
 
-def tracks_of(core: Core, when: float) -> list[TrackView]:
-    """Return views of all tracks at ``when``."""
+def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]:
+    """Return views of all tracks at ``when``, firm ones with their newest ledger entries."""
     state, p = core.state, core.parameters
     own = state.own_position
     if math.isfinite(state.own_time):
@@ -259,8 +259,9 @@ def tracks_of(core: Core, when: float) -> list[TrackView]:
         # Of the many that come and go, one line is enough.
         shown = _newest(core, bank, rows, 1)
         firm = np.flatnonzero(bank.state != TENTATIVE)
-        for row, entries in zip(firm.tolist(), _newest(core, bank, firm, NEWEST), strict=True):
-            shown[row] = entries
+        if entries > 1:
+            for row, lines in zip(firm.tolist(), _newest(core, bank, firm, entries), strict=True):
+                shown[row] = lines
         for row, (serial, stage, ranged, how, key, heard, labelled) in enumerate(flags):
             newest = shown[row]
             keys = [key] if key >= 0 else keys_of.get(serial, [])
