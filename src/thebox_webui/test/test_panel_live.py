@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import socket
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -370,6 +372,44 @@ def test_without_a_session_nothing_is_told(guarded: Desk) -> None:
 
     guarded.run(script)
     assert guarded.refused["no_session"] == 5
+
+
+def test_with_a_certificate_everything_goes_over_tls(desk: Any, tmp_path: Path) -> None:
+    import ssl
+
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here to make a certificate with")
+    cert, key = tmp_path / "panel.pem", tmp_path / "panel.key"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    at = desk(certfile=str(cert), keyfile=str(key))
+    trusting = ssl.create_default_context(cafile=str(cert))
+    at.origin = at.origin.replace("http:", "https:")
+
+    async def script(client: Any) -> None:
+        async with client.get("/api/session", ssl=trusting) as answer:
+            assert answer.status == 200
+            assert "max-age" in answer.headers["Strict-Transport-Security"]
+        console = await client.ws_connect("/bridge", ssl=trusting)
+        await list_parameters(console)
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await client.get("/api/session")
+        old = ssl.create_default_context(cafile=str(cert))
+        old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await client.get("/api/session", ssl=old)
+
+    at.run(script)
 
 
 def test_guessing_is_stopped_and_logging_out_closes_the_panel(guarded: Desk) -> None:
