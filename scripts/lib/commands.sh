@@ -16,6 +16,9 @@ declare -rA OPERATOR_COMMANDS=(
     [restore]=thebox_bringup.upkeep.restore
     [support-bundle]=thebox_bringup.upkeep.support_bundle
     [audit]=thebox_bringup.upkeep.audit
+    [health]=thebox_bringup.operations.health
+    [sensors]=thebox_bringup.operations.sensors
+    [logs]=thebox_bringup.operations.logs
 )
 
 help_overall() {
@@ -34,6 +37,10 @@ usage: ./thebox COMMAND [OPTIONS]
   record   a running graph into a bag, with the sensors' raw bytes
   replay   a bag into a graph, into the drivers, or offline
   score    how good a recording's tracks are, against the truth
+
+  health   each node of a running box, for people and for monitoring
+  sensors  list, start, stop, restart
+  logs     what the nodes logged, and the figures of the runbook
 
   config   the site's settings: checked, brought up to date, explained
   backup   configuration, users, database, models and logs into one verified archive
