@@ -19,6 +19,7 @@ declare -rA OPERATOR_COMMANDS=(
     [health]=thebox_bringup.operations.health
     [sensors]=thebox_bringup.operations.sensors
     [logs]=thebox_bringup.operations.logs
+    [perf]=thebox_bringup.operations.perf
 )
 
 help_overall() {
@@ -40,6 +41,7 @@ usage: ./thebox COMMAND [OPTIONS]
 
   health   each node of a running box, for people and for monitoring
   sensors  list, start, stop, restart
+  perf     what a running box takes in, costs and loses
   logs     what the nodes logged, and the figures of the runbook
 
   config   the site's settings: checked, brought up to date, explained

@@ -13,12 +13,12 @@ import numpy as np
 from thebox_bringup.score.figures import Picture, Scorecard, summary
 from thebox_bringup.score.truth import Path3
 
-__all__ = ["page"]
+__all__ = ["COLOURS", "STYLE", "Axes", "page", "table"]
 
 _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 40
-_COLOURS = ("#0b6e99", "#c2410c", "#3f7d20", "#7b4397", "#8a6d00", "#b02a5b")
-_STYLE = """
+COLOURS = ("#0b6e99", "#c2410c", "#3f7d20", "#7b4397", "#8a6d00", "#b02a5b")
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;
 color:#1b1f24;background:#fff}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
@@ -39,7 +39,7 @@ def _ticks(low: float, high: float, count: int = 6) -> list[float]:
     return [first + i * step for i in range(int((high - first) / step + 1e-9) + 1)]
 
 
-class _Axes:
+class Axes:
     """A frame with two axes; equal scales on request, as a map needs."""
 
     def __init__(
@@ -129,10 +129,13 @@ class _Axes:
     def done(self, caption: str) -> str:
         """The figure."""
         drawing = "".join(self.parts)
-        return f"<figure>{drawing}</svg><figcaption>{html.escape(caption)}</figcaption></figure>"
+        below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+        return f"<figure>{drawing}</svg>{below}</figure>"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; every column but the first is of numbers."""
+
     def cells(kind: str, row: Sequence[str]) -> str:
         return "".join(
             f"<{kind}{' class=n' if index else ''}>{html.escape(cell)}</{kind}>"
@@ -157,7 +160,7 @@ def _map(pictures: Sequence[Picture], truth: Sequence[Path3], classes: Sequence[
     spread = np.array([*everything, *((p.own_east, p.own_north) for p in pictures[:1])])
     low, high = spread.min(axis=0), spread.max(axis=0)
     margin = 0.06 * max(float((high - low).max()), 100.0)
-    axes = _Axes(
+    axes = Axes(
         (low[0] - margin, high[0] + margin),
         (low[1] - margin, high[1] + margin),
         ("east, metres", "north, metres"),
@@ -171,10 +174,10 @@ def _map(pictures: Sequence[Picture], truth: Sequence[Path3], classes: Sequence[
             if low[0] - margin <= place[0] <= high[0] + margin
             and low[1] - margin <= place[1] <= high[1] + margin
         ),
-        _COLOURS[1],
+        COLOURS[1],
     )
     for path in paths:
-        axes.line(((place[0], place[1]) for place in path.places), _COLOURS[0])
+        axes.line(((place[0], place[1]) for place in path.places), COLOURS[0])
     axes.line(((p.own_east, p.own_north) for p in pictures), "#1b1f24", 2.5)
     if pictures:
         axes.dots([(pictures[-1].own_east, pictures[-1].own_north)], "#1b1f24", 4.0)
@@ -187,8 +190,8 @@ def _time(card: Scorecard) -> str:
     begin = card.over_time[0][0] if card.over_time else 0.0
     most = max((max(there, other) for _, there, _, other in card.over_time), default=1)
     last = card.over_time[-1][0] - begin if card.over_time else 1.0
-    axes = _Axes((0.0, max(last, 1.0)), (0.0, max(most, 1) * 1.1), ("seconds", "objects, tracks"))
-    for column, colour in ((1, "#9aa4ae"), (2, _COLOURS[0]), (3, _COLOURS[1])):
+    axes = Axes((0.0, max(last, 1.0)), (0.0, max(most, 1) * 1.1), ("seconds", "objects, tracks"))
+    for column, colour in ((1, "#9aa4ae"), (2, COLOURS[0]), (3, COLOURS[1])):
         axes.line(((row[0] - begin, row[column]) for row in card.over_time), colour)
     return axes.done(
         "Objects there (grey), objects with a confirmed track (blue), "
@@ -198,14 +201,14 @@ def _time(card: Scorecard) -> str:
 
 def _errors(card: Scorecard) -> str:
     errors = np.sort(np.array(card.position_errors))
-    axes = _Axes(
+    axes = Axes(
         (0.0, float(errors[-1]) if len(errors) else 1.0),
         (0.0, 1.0),
         ("horizontal position error, metres", "share of seconds"),
     )
     share = np.linspace(0.0, 1.0, min(len(errors), 400)) if len(errors) else np.array([])
     at = np.quantile(errors, share) if len(errors) else share
-    axes.line(zip(at.tolist(), share.tolist(), strict=True), _COLOURS[0])
+    axes.line(zip(at.tolist(), share.tolist(), strict=True), COLOURS[0])
     return axes.done(
         f"Position error: half of it within {_number(card.error(50))} m (CEP50), 95 % "
         f"within {_number(card.error(95))} m (R95)."
@@ -214,12 +217,12 @@ def _errors(card: Scorecard) -> str:
 
 def _bands(card: Scorecard) -> str:
     names = list(card.by_band)
-    axes = _Axes((-0.6, len(names) - 0.4), (0.0, 1.12), ("", "probability of detection"))
+    axes = Axes((-0.6, len(names) - 0.4), (0.0, 1.12), ("", "probability of detection"))
     # Names in place of the numbers of the axis.
     axes.parts = [
         part for part in axes.parts if 'text-anchor="middle">' not in part or "V" not in part
     ]
-    axes.bars([share.value for share in card.by_band.values()], _COLOURS[0])
+    axes.bars([share.value for share in card.by_band.values()], COLOURS[0])
     for index, name in enumerate(names):
         axes.parts.append(
             f'<text x="{axes.at_x(index):.1f}" y="{_HEIGHT - _BOTTOM + 16}" '
@@ -238,11 +241,11 @@ def page(name: str, card: Scorecard, pictures: Sequence[Picture], truth: Sequenc
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>',
         html.escape(title),
-        f"</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
-        _table((), list(summary(card).items())),
+        f"</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
+        table((), list(summary(card).items())),
         "<h2>By range</h2>",
         _bands(card),
-        _table(
+        table(
             ("range", "object-seconds", "detected", "CEP50 m", "R95 m"),
             (
                 (
@@ -261,7 +264,7 @@ def page(name: str, card: Scorecard, pictures: Sequence[Picture], truth: Sequenc
         "<h2>Over time</h2>",
         _time(card),
         "<h2>By sensor</h2>",
-        _table(
+        table(
             ("sensor", "detections", "object-seconds seen", "detections of nothing"),
             (
                 (
@@ -274,7 +277,7 @@ def page(name: str, card: Scorecard, pictures: Sequence[Picture], truth: Sequenc
             ),
         ),
         "<h2>By object</h2>",
-        _table(
+        table(
             (
                 "object",
                 "class",
