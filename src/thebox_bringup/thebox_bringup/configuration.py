@@ -120,7 +120,7 @@ for what differs from site to site. What is later in this list wins:
 Everything is held against the declarations before anything starts; each error names file and line
 and what to do.
 
-```sh run
+```sh any
 ./thebox config check
 ./thebox config show
 ```
@@ -140,7 +140,7 @@ Schema, for editors that check while one types: `src/thebox_bringup/config/param
 The first line is the format's version. A file of an older one is refused where something moved,
 with the new name; this rewrites it and keeps the file before it:
 
-```sh
+```sh needs-file
 ./thebox config migrate site.yaml
 ```
 

@@ -1,0 +1,166 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Every command of the operations pages is run here, so that they cannot rot.
+
+A fenced block says in its first line in which state its commands are for::
+
+    ```sh running      a box runs
+    ```sh stopped      none does
+    ```sh any          either
+    ```sh starts       starts the box that the others find running
+    ```sh stops        stops it
+    ```sh needs-…      cannot be run here: held against the command's own help instead
+
+The blocks of a page are run in its order, in one folder, one box for all pages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("runbook", "troubleshooting", "configuration", "deployment")
+LANGUAGES = ("sh", "powershell")
+STATES = ("running", "stopped", "any", "starts", "stops")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Commands of one fenced block."""
+
+    page: str
+    line: int
+    language: str
+    state: str
+    commands: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.page}.md:{self.line}"
+
+
+def blocks(page: str) -> list[Block]:
+    found: list[Block] = []
+    lines = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").splitlines()
+    begun: tuple[int, str] | None = None
+    for number, line in enumerate(lines, 1):
+        if not line.startswith("```"):
+            continue
+        if begun is None:
+            begun = number, line[3:].strip()
+            continue
+        language, _, state = begun[1].partition(" ")
+        commands = tuple(c for c in lines[begun[0] : number - 1] if c and not c.startswith("#"))
+        if language in LANGUAGES or any(c.startswith(("./thebox", "sudo ")) for c in commands):
+            found.append(Block(page, begun[0], language, state, commands))
+        begun = None
+    return found
+
+
+ALL = [block for page in PAGES for block in blocks(page)]
+
+
+def test_every_block_says_when_it_is_for() -> None:
+    assert len(ALL) >= 15
+    for block in ALL:
+        assert block.language in LANGUAGES, f"{block.name}: commands in a fence without a language"
+        assert block.commands, block.name
+        assert block.state in STATES or re.fullmatch(r"needs-\w+", block.state), (
+            f"{block.name}: '{block.state}' does not say in which state its commands are run"
+        )
+    assert {block.state for block in ALL} >= set(STATES)
+
+
+def run(
+    command: str, folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", command.replace("./thebox", f"{ROOT}/thebox")],
+        cwd=folder,
+        env={**environment, "THEBOX_NO_BUILD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90.0,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.graph
+@pytest.mark.timeout(400)
+def test_commands_run_in_the_state_that_they_are_for(
+    graph: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Any state first, then a box is started, then it is stopped."""
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here, with which the pages ask the panel's server")
+    starts = [command for b in ALL if b.state == "starts" for command in b.commands]
+    assert [command.split()[:2] for command in starts] == [["./thebox", "up"]]
+    # Its own words, on free ports: another box of this machine is not disturbed.
+    live = graph(*starts[0].split()[2:])
+    assert live.wait_ended(120.0) == 0, live.output
+    address = re.search(r"panel\s+http://([^/\s]+)/", live.output)
+    assert address is not None, live.output
+    home = tmp_path / "home"
+    home.mkdir()
+    failed: list[str] = []
+    done: list[str] = []
+
+    def each(*states: str) -> None:
+        for block in (b for b in ALL if b.state in states):
+            for command in block.commands:
+                if command in done:
+                    # A page that repeats another's words.
+                    continue
+                text = command.replace("127.0.0.1:8080", address.group(1))
+                ended = run(text, home, live.environment)
+                done.append(command)
+                if ended.returncode:
+                    failed.append(
+                        f"{block.name}: {command} ended with {ended.returncode}\n"
+                        f"{ended.stdout[-600:]}{ended.stderr[-600:]}"
+                    )
+
+    each("running", "any")
+    # The same commands on a stopped box, but for what would write a file a second time.
+    each("stops")
+    assert live.processes() == {}
+    each("stopped")
+    assert failed == [], "\n".join(failed)
+    assert len(done) >= 17
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in ALL if b.state.startswith("needs-")], ids=lambda block: block.name
+)
+def test_command_that_cannot_run_here_is_one_that_there_is(block: Block, tmp_path: Path) -> None:
+    for command in block.commands:
+        for path in re.findall(r"(?<![\w/])(?:docker|deploy)[/\\][\w./\\-]+", command):
+            assert (ROOT / path.replace("\\", "/")).exists(), f"{block.name}: no {path}"
+        if block.language != "sh":
+            continue
+        syntax = subprocess.run(
+            ["bash", "-n", "-c", command], capture_output=True, text=True, check=False
+        )
+        assert syntax.returncode == 0, syntax.stderr
+        words = command.split()
+        if words[0] != "./thebox":
+            continue
+        told = run(f"./thebox {words[1]} --help", tmp_path, dict(os.environ))
+        assert told.returncode == 0, f"{block.name}: {told.stderr}"
+        if words[1] == "up":
+            from thebox_bringup.up import parser
+
+            parser().parse_args(words[2:])
+        elif words[1] != "run":
+            for word in words[2:]:
+                assert not word.startswith("--") or word in told.stdout, f"{block.name}: {word}"
