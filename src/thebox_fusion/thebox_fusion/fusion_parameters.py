@@ -36,7 +36,7 @@ FUSION_PARAMETERS = (
     ),
     Parameter(
         "load_max",
-        0.5,
+        0.35,
         "Share of one core that tracking may take: above it cycles are spaced further apart.",
         minimum=0.05,
         maximum=1.0,

@@ -54,6 +54,7 @@ _NUMBERS = {
     "apparent_size_rad": "apparent_size",
     "sound_level_db": "sound_level",
 }
+_OWN = ("own_east_m", "own_north_m", "own_up_m")
 UNORDERED_SHARE = 0.3
 
 
@@ -87,16 +88,12 @@ def detection_of_record(record: dict[str, Any]) -> Detection:
         raise ValueError("sensor is missing")
     if record.get("t") is None:
         raise ValueError("t is missing")
-    values: dict[str, Any] = {
-        _NUMBERS[name]: _number(record, name) for name in record if name in _NUMBERS
-    }
-    own = np.array(
-        [
-            _number(record, "own_east_m", 0.0),
-            _number(record, "own_north_m", 0.0),
-            _number(record, "own_up_m", 0.0),
-        ]
-    )
+    values: dict[str, Any] = {}
+    for name, value in record.items():
+        field = _NUMBERS.get(name)
+        if field is not None:
+            values[field] = value if type(value) is float else _number(record, name)
+    own = np.array([_number(record, name, 0.0) for name in _OWN])
     key = record.get("key")
     modality = record.get("modality") or MODALITY_OF.get(sensor, "UNKNOWN")
     if sensor not in MODALITY_OF and modality == "UNKNOWN" and "range_m" in record:

@@ -300,10 +300,10 @@ def _unusable(detection: Detection) -> str:
         return "no time"
     if not detection.sensor:
         return "no sensor name"
-    place = detection.own_position.tolist()
-    if not all(map(math.isfinite, place)):
+    east, north, up = detection.own_position.tolist()
+    if not math.isfinite(east + north + up):
         return "own position unknown"
-    if max(map(abs, place)) > _LARGEST or _beyond_measure(detection):
+    if max(abs(east), abs(north), abs(up)) > _LARGEST or _beyond_measure(detection):
         return "a number beyond any measure"
     directed = math.isfinite(detection.bearing) or bool(np.isfinite(detection.position[:2]).all())
     return "" if directed else "neither bearing nor position"
