@@ -314,7 +314,7 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
     if not (equals and dot and node and name):
         raise SettingsError(
             f"'{text}' is not a setting; write node.parameter=value, "
-            "such as fusion.publish_rate=5.0"
+            "such as fusion.publish_rate_max=5.0"
         )
     try:
         spec(node)
