@@ -20,6 +20,8 @@ declare -rA OPERATOR_COMMANDS=(
     [sensors]=thebox_bringup.operations.sensors
     [logs]=thebox_bringup.operations.logs
     [perf]=thebox_bringup.operations.perf
+    [validate]=thebox_bringup.operations.validate
+    [smoke]=thebox_bringup.operations.smoke
 )
 
 help_overall() {
@@ -41,6 +43,8 @@ usage: ./thebox COMMAND [OPTIONS]
 
   health   each node of a running box, for people and for monitoring
   sensors  list, start, stop, restart
+  smoke    whether the whole chain of a running box works
+  validate whether each node, or a parameter file, keeps the rules
   perf     what a running box takes in, costs and loses
   logs     what the nodes logged, and the figures of the runbook
 
