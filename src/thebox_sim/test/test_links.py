@@ -73,9 +73,11 @@ def test_a_serial_line_keeps_nothing_for_who_comes_later(tmp_path):
     try:
         # More than any terminal holds, with nobody there.
         assert not all(line.write(b"old" * 500) for _ in range(50))
-        line.write(b"new\n")
-        with serial.Serial(str(tmp_path / "line"), timeout=PATIENCE) as port:
-            assert len(port.read_until(b"new\n")) < 50 * 1500
+        with serial.Serial(str(tmp_path / "line"), timeout=1.0) as port:
+            assert len(port.read(50 * 1500)) < 50 * 1500
+            port.timeout = PATIENCE
+            assert line.write(b"new\n")
+            assert port.read_until(b"new\n").endswith(b"new\n")
     finally:
         line.close()
 

@@ -172,6 +172,11 @@ class Vision(ManagedNode):
             self.deactivate()
             self.activate()
 
+    @property
+    def ready(self) -> bool:
+        """Whether a model is loaded and pictures are looked at."""
+        return self._backend != ""
+
     # Pictures (the worker's thread) -----------------------------------------------------------
 
     def _on_picture(self, message: Any) -> None:
