@@ -35,8 +35,8 @@ WIDTH, HEIGHT = 960, 540
 NAMES = {0: "not looked", 1: "confirmed", 2: "refuted", 3: "inconclusive"}
 
 
-def run(  # noqa: PLR0915 - one run, from top to bottom
-    seed: int, detector: Detector, seconds: float, score: float, looks: int
+def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
+    seed: int, detector: Detector, seconds: float, score: float, looks: int, pixels: float
 ) -> tuple[dict[str, Standing], list[float], np.ndarray]:
     rng = np.random.default_rng(seed)
     kinds = {"drone": ("drone", True, 0.35, 0.12), "bird": ("bird", False, 1.2, 0.25)}
@@ -55,7 +55,7 @@ def run(  # noqa: PLR0915 - one run, from top to bottom
     renderer = Renderer(
         WIDTH, HEIGHT, noise=float(rng.uniform(1.5, 5)), blur=float(rng.uniform(0.5, 1))
     )
-    cue = Cue(CueRules(picture_width=WIDTH), WIDTH / HEIGHT)
+    cue = Cue(CueRules(picture_width=WIDTH, pixels=pixels), WIDTH / HEIGHT)
     verifier, associator = (
         Verifier(Rules(score=score, looks=looks)),
         Associator(high=detector.threshold),
@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("--model", default="")
     parser.add_argument("--score", type=float, default=Rules().score)
     parser.add_argument("--looks", type=int, default=Rules().looks)
+    parser.add_argument("--pixels", type=float, default=CueRules().pixels)
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     detector = open_detector(args.model, threads=1)
@@ -144,7 +145,9 @@ def main() -> None:
     times: list[float] = []
     pictures = []
     for seed in range(args.runs):
-        standings, took, picture = run(seed, detector, args.seconds, args.score, args.looks)
+        standings, took, picture = run(
+            seed, detector, args.seconds, args.score, args.looks, args.pixels
+        )
         for name, tally in verdicts.items():
             standing = standings.get(name, Standing())
             tally[NAMES[standing.verdict]] += 1

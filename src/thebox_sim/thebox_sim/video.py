@@ -95,8 +95,9 @@ class Renderer:
     def _background(self, pose: CameraPose, focal: float) -> NDArray[np.float32]:
         rows = np.arange(self.height, dtype=np.float32)
         elevation = pose.elevation + np.arctan((self.height / 2.0 - rows) / focal)
-        high = np.clip(elevation / (math.pi / 3.0), 0.0, 1.0)[:, None]
-        pale, deep = np.array([225.0, 210.0, 190.0]), np.array([190.0, 130.0, 70.0])
+        # Pale haze over the horizon, deep blue from 25 degrees on.
+        high = np.sqrt(np.clip(elevation / math.radians(25.0), 0.0, 1.0))[:, None]
+        pale, deep = np.array([215.0, 195.0, 172.0]), np.array([185.0, 128.0, 74.0])
         colours = (pale * (1.0 - high) + deep * high).astype(np.float32)
         sky = np.repeat(colours[:, None, :], self.width, axis=1)
         # Clouds drift with the bearing, so that a slew shows in the picture.
@@ -237,34 +238,36 @@ def _shape(pen: _Pen, item: Visible, size: tuple[float, float], view: float, tim
         phase = 2.0 * math.pi * (3.0 * time + _chance(item.id))
         flap = 0.5 * math.sin(phase)
         shown = half * (0.35 + 0.65 * abs(math.cos(off_course)))
-        chord = max(0.32 * half, 0.5)
-        # The far wing is foreshortened, and both bend at the wrist.
-        for side, part in ((-1.0, 1.0), (1.0, 0.7)):
+        chord = max(0.2 * half, 0.4)
+        # The far wing is foreshortened; both are narrow, bend at the wrist and end in a point.
+        for side, part in ((-1.0, 1.0), (1.0, 0.6)):
             span = side * shown * part
             pen.polygon(
                 [
                     (-0.3 * chord * side, 0.5 * chord),
-                    (0.55 * span, 0.5 * chord + abs(span) * (0.12 + 0.5 * flap)),
-                    (span, abs(span) * (flap - 0.1)),
-                    (0.5 * span, abs(span) * (0.4 * flap) - 0.25 * chord),
+                    (0.5 * span, 0.4 * chord + abs(span) * (0.15 + 0.9 * flap)),
+                    (span, abs(span) * (1.1 * flap - 0.2)),
+                    (0.5 * span, abs(span) * (0.1 + 0.7 * flap) - 0.4 * chord),
                     (0.2 * chord * side, -0.5 * chord),
                 ]
             )
-        long = half * (0.25 + 0.3 * abs(math.sin(off_course)))
-        pen.ellipse(0.0, -0.1 * chord, max(long, 0.4), max(0.5 * chord, 0.35))
+        long = half * (0.2 + 0.3 * abs(math.sin(off_course)))
+        pen.ellipse(0.0, -0.1 * chord, max(long, 0.4), max(0.45 * chord, 0.35))
     elif item.hovers:
-        # Arms, motors, body, four rotor discs seen edge-on, legs.
-        rise = max(rise, 0.36 * half)
-        pen.outline(half, rise, ((-0.85, 0.15), (0.85, 0.15), (0.85, -0.15), (-0.85, -0.15)))
-        for motor in (-0.85, -0.6, 0.6, 0.85):
-            pen.ellipse(motor * half, 0.15 * rise, 0.09 * half, 0.4 * rise)
-        pen.ellipse(0.0, -rise * 0.05, half * 0.36, rise * 0.6)
-        turn = 0.5 + 0.5 * abs(math.sin(40.0 * time))
+        # A quadcopter seen a little from below: the near arms reach down and out, the far ones up
+        # and in, each with a motor and its rotor's disc; body, and legs.
+        rise = max(rise, 0.5 * half)
+        turn = 0.6 + 0.4 * abs(math.sin(40.0 * time))
         for side in (-1.0, 1.0):
-            for near in (0.6, 0.85):
-                pen.ellipse(side * half * near, rise * 0.5, half * 0.24 * turn + 0.05, rise * 0.12)
+            for out, up in ((0.82, -0.05), (0.55, 0.5)):
+                wide = 0.09 * half + 0.15
+                x, y = side * out * half, up * rise
+                pen.polygon([(0.0, -wide), (x, y - wide), (x, y + wide), (0.0, wide)])
+                pen.ellipse(x, y + 0.1 * rise, 0.1 * half, 0.26 * rise)
+                pen.ellipse(x, y + 0.32 * rise, half * 0.3 * turn + 0.05, rise * 0.07)
             leg = side * half
-            pen.outline(leg, rise, ((0.2, -0.2), (0.28, -0.2), (0.42, -1.0), (0.34, -1.0)))
+            pen.outline(leg, rise, ((0.2, -0.1), (0.32, -0.1), (0.46, -1.0), (0.36, -1.0)))
+        pen.ellipse(0.0, 0.05 * rise, half * 0.28, rise * 0.38)
     else:
         shown = half * (0.35 + 0.65 * abs(math.cos(off_course)))
         pen.outline(shown, rise, ((-1.0, 0.25), (1.0, 0.25), (1.0, 0.05), (-1.0, 0.05)))

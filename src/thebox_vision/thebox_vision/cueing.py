@@ -58,7 +58,7 @@ class CueRules:
     field_least: float = math.radians(0.6)
     field_most: float = math.radians(30.0)
     object_size: float = 0.4
-    pixels: float = 24.0
+    pixels: float = 48.0
     picture_width: int = 960
     altitude: float = 120.0
 

@@ -112,7 +112,7 @@ VISION_PARAMETERS = (
     _number("cue.sigmas", 2.0, 0.5, 5.0, "sigma", "Uncertainty that the search covers."),
     _number("cue.field_least", 0.01, 0.001, 1.0, "rad", "Narrowest field of view asked for."),
     _number("cue.field_most", 0.5, 0.01, 2.0, "rad", "Widest field of view asked for."),
-    _number("cue.pixels", 24.0, 4.0, 500.0, "pixels", "Width that the object should have."),
+    _number("cue.pixels", 48.0, 4.0, 500.0, "pixels", "Width that the object should have."),
     _number(
         "cue.altitude", 120.0, 10.0, 5000.0, "m", "Search ceiling for tracks without elevation."
     ),

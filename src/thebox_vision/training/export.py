@@ -49,8 +49,12 @@ def compare(model: Exported, path: Path, limit: float) -> None:
         scores = float(np.abs(got[:, 4:] - wanted[:, 4:]).max())
         seen = wanted[:, 4:].max(axis=1) > 0.05
         size = 8.0 + wanted[:, 2:4].max(axis=1)
-        boxes = float((np.abs(got[:, :4] - wanted[:, :4]).max(axis=1) / size)[seen].max(initial=0.0))
-        print(f"{path.name} {shape}: scores differ by {scores:.2g}, {seen.sum()} boxes by {boxes:.2g}")
+        boxes = float(
+            (np.abs(got[:, :4] - wanted[:, :4]).max(axis=1) / size)[seen].max(initial=0.0)
+        )
+        print(
+            f"{path.name} {shape}: scores differ by {scores:.2g}, {seen.sum()} boxes by {boxes:.2g}"
+        )
         if max(scores, boxes) > limit:
             raise ValueError(f"{path} differs from the network: scores {scores}, boxes {boxes}")
 
