@@ -4,6 +4,7 @@
 
     python train.py --data DIR --out DIR --minutes 90 [--seed 6] [--threads 2] [--resume]
     python train.py --data DIR --out DIR2 --start DIR/model.pt --rate 1.5e-3 --seed 7
+    python train.py --data DIR --out DIR3 --start DIR2/model.pt --more SIMULATED
 
 DIR holds `train/` and `val/` with `images/*.jpg` and `labels/*.txt`. The learning rate follows a
 cosine over the time (or over `--steps`, to repeat a recorded run), so that the run ends on time
@@ -48,6 +49,9 @@ def main() -> None:  # noqa: PLR0915 - a script, read from top to bottom
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--every", type=float, default=5.0, help="minutes between checkpoints")
     parser.add_argument("--resume", action="store_true", help="go on from DIR/checkpoint.pt")
+    parser.add_argument(
+        "--more", type=Path, action="append", default=[], help="further frames (simulated.py)"
+    )
     parser.add_argument("--start", type=Path, help="model.pt of an earlier run to begin with")
     args = parser.parse_args()
 
@@ -56,6 +60,10 @@ def main() -> None:  # noqa: PLR0915 - a script, read from top to bottom
     args.out.mkdir(parents=True, exist_ok=True)
     frames = load(args.data / "train")
     names = [f"{f.digest}  train/{f.name}" for f in frames]
+    for folder in args.more:
+        added = load(folder)
+        names += [f"{f.digest}  {folder.name}/{f.name}" for f in added]
+        frames += added
     held = load(args.data / "val")
     names += [f"{f.digest}  val/{f.name}" for f in held]
     (args.out / "data.txt").write_text("\n".join(names) + "\n")
