@@ -153,6 +153,11 @@ enter_ros() {
 # enter_workspace: the variables of ROS and of the built packages.
 enter_workspace() {
     enter_ros
+    if [[ -z ${FASTRTPS_DEFAULT_PROFILES_FILE-}${FASTDDS_DEFAULT_PROFILES_FILE-} ]]; then
+        # Room for camera pictures in the shared memory. Jazzy reads the one name, Kilted the other.
+        export FASTRTPS_DEFAULT_PROFILES_FILE=$THEBOX_ROOT/src/thebox_bringup/config/fastdds.xml
+        export FASTDDS_DEFAULT_PROFILES_FILE=$FASTRTPS_DEFAULT_PROFILES_FILE
+    fi
     if [[ -f $INSTALL_BASE/local_setup.bash ]]; then
         local COLCON_CURRENT_PREFIX=$INSTALL_BASE COLCON_PYTHON_EXECUTABLE=$VENV/bin/python
         source_quietly "$INSTALL_BASE/local_setup.bash" ||

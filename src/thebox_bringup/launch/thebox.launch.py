@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.logging import launch_config
 from launch_ros.actions import Node
 
@@ -20,6 +20,8 @@ from thebox_bringup.site import read as read_site
 #: Seconds until a node that ended is started again.
 RESPAWN_DELAY = 2.0
 
+# Jazzy's Fast DDS reads the one, Kilted's the other.
+_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _YES_NO = ["true", "false"]
 _SENSORS = ",".join(node.name for node in NODES if node.group == "sensor")
 
@@ -129,5 +131,13 @@ def start(context: LaunchContext) -> list[Node]:
     return [action(process, layout, overrides, log_level) for process in layout.processes]
 
 
+def transport() -> list[SetEnvironmentVariable]:
+    """Room for camera pictures in Fast DDS's shared memory, unless the site says otherwise."""
+    if any(os.environ.get(name) for name in _PROFILES):
+        return []
+    profile = str(Path(__file__).parent.parent / "config" / "fastdds.xml")
+    return [SetEnvironmentVariable(name, profile) for name in _PROFILES]
+
+
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*arguments(), OpaqueFunction(function=start)])
+    return LaunchDescription([*arguments(), *transport(), OpaqueFunction(function=start)])

@@ -116,12 +116,12 @@ def variables() -> tuple[Variable, ...]:
         ),
         Variable(
             "FASTRTPS_DEFAULT_PROFILES_FILE",
-            "XML profile of Fast DDS (Jazzy).",
+            "XML profile of Fast DDS (Jazzy) in place of the box's own fastdds.xml.",
             "/etc/thebox/dds.xml",
         ),
         Variable(
             "FASTDDS_DEFAULT_PROFILES_FILE",
-            "XML profile of Fast DDS (Kilted).",
+            "The same for Kilted.",
             "/etc/thebox/dds.xml",
         ),
         Variable("RMW_IMPLEMENTATION", "ROS middleware.", "rmw_fastrtps_cpp", r"rmw_\w+"),

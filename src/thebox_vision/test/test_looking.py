@@ -221,6 +221,24 @@ def test_a_search_goes_on_place_by_place_and_gives_up() -> None:
     assert cue.step(31.5 + rules.retry, [track], {}, at) is not None
 
 
+def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:
+    rules = CueRules()
+    cue = Cue(rules)
+    track = cue_track(elevation=math.nan, range=500.0)
+    wide = cue.step(0.0, [track], {}, pointing(bearing=3.0))
+    assert wide is not None
+    standing = Standing(seen=1.0, seen_at=(track.bearing + 0.01, 0.21))
+    there = Pointing(1.1, wide.bearing, wide.elevation, wide.field_of_view)
+    close = cue.step(1.1, [track], {track.id: standing}, there)
+    assert close is not None
+    assert (close.bearing, close.elevation) == pytest.approx((track.bearing + 0.01, 0.21))
+    ratio = wide.field_of_view / close.field_of_view
+    assert ratio == pytest.approx(rules.pixels / rules.search_pixels)
+    # Not seen again: the search goes on, wide.
+    later = cue.step(4.0, [track], {track.id: standing}, there)
+    assert later is None or later.field_of_view == pytest.approx(wide.field_of_view)
+
+
 def test_separation_of_small_and_large_angles() -> None:
     assert separation(0.0, 0.0, 1e-5, 0.0) == pytest.approx(1e-5)
     assert separation(0.0, 0.0, math.pi, 0.0) == pytest.approx(math.pi)

@@ -13,6 +13,9 @@ from thebox_vision.verification import Standing, Verdict
 
 __all__ = ["Aim", "Cue", "CueRules", "CueTrack", "search_pattern"]
 
+# What was seen keeps the camera this long, seconds: zooming in costs a few pictures.
+_MEMORY = 1.5
+
 
 @dataclass(frozen=True)
 class CueTrack:
@@ -43,7 +46,8 @@ class CueRules:
         sigmas: how much of the uncertainty the search covers.
         field_least, field_most: fields of view that are asked for, radians.
         object_size: width of the object looked for, metres.
-        pixels: width that it should have in the picture, pixels.
+        pixels: width that it should have in the picture to be judged, pixels.
+        search_pixels: width at which it is searched for, pixels: less shows more sky at once.
         picture_width: pixels.
         altitude: objects of unknown elevation are looked for up to this height, metres.
     """
@@ -59,6 +63,7 @@ class CueRules:
     field_most: float = math.radians(30.0)
     object_size: float = 0.4
     pixels: float = 48.0
+    search_pixels: float = 20.0
     picture_width: int = 960
     altitude: float = 120.0
 
@@ -133,17 +138,19 @@ class Cue:
         sure = track.confidence if track.confirmed else 0.5 * track.confidence
         return doubt * sure * (0.5 + near + 2.0 * track.threat)
 
-    def field_of_view(self, track: CueTrack) -> float:
-        """Width of the picture: the object large enough, and its uncertainty in it if it can be."""
+    def field_of_view(self, track: CueTrack, seen: bool = False) -> float:
+        """Width of the picture: while searched for as wide as it can be, then the object large."""
         r = self.rules
         distance = track.range if math.isfinite(track.range) else 1000.0
-        by_size = r.object_size / max(distance, 1.0) * r.picture_width / r.pixels
-        sigma = track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05
-        if not math.isfinite(track.elevation) or not track.elevation_sigma < 0.6:
-            sigma = math.inf
-        # A picture 2.4 times as wide as the size asks for still finds it (at about 10 pixels);
-        # more is left to the search.
-        wanted = min(max(by_size, 2.5 * r.sigmas * sigma), 2.4 * by_size)
+        at_one_pixel = r.object_size / max(distance, 1.0) * r.picture_width
+        wanted = by_size = at_one_pixel / r.pixels
+        if not seen:
+            sigma = track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05
+            if not math.isfinite(track.elevation) or not track.elevation_sigma < 0.6:
+                sigma = math.inf
+            # More uncertainty than one such picture holds is left to the search.
+            wanted = min(max(by_size, 2.5 * r.sigmas * sigma), at_one_pixel / r.search_pixels)
+            wanted = max(wanted, by_size)
         return min(max(wanted, r.field_least), r.field_most)
 
     def step(
@@ -209,7 +216,8 @@ class Cue:
         self, now: float, track: CueTrack, standing: Standing | None, pointing: Pointing
     ) -> Aim | None:
         r = self.rules
-        field = self.field_of_view(track) if self.can_zoom else pointing.field_of_view
+        seen = standing is not None and now - standing.seen < _MEMORY
+        field = self.field_of_view(track, seen) if self.can_zoom else pointing.field_of_view
         up = field / self.aspect
         elevation, tall = track.elevation, r.sigmas * track.elevation_sigma
         if not math.isfinite(elevation) or not math.isfinite(tall) or tall > 0.6:
@@ -219,15 +227,18 @@ class Cue:
             elevation, tall = top / 2.0, top / 2.0
         wide = r.sigmas * (track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05)
         pattern = search_pattern(wide, tall, field, up)
-        seen = standing is not None and now - standing.seen < 1.0
         if seen:
-            self._place = 0  # Found: stay on it.
+            self._place = 0
         elif math.isfinite(self._arrived) and now - self._arrived > r.dwell:
             self._place += 1
             self._arrived = math.nan
         across, rise = pattern[self._place % len(pattern)]
         bearing = (track.bearing + across / max(math.cos(elevation), 0.1)) % (2.0 * math.pi)
-        target = min(max(elevation + rise, -0.2), math.pi / 2.0)
+        target = elevation + rise
+        if seen and standing is not None and math.isfinite(standing.seen_at[0]):
+            # Found: there, not where the track has it, which learns of it only later.
+            bearing, target = standing.seen_at
+        target = min(max(target, -0.2), math.pi / 2.0)
         off = separation(bearing, target, pointing.bearing, pointing.elevation)
         zoomed = 0.67 < pointing.field_of_view / field < 1.5
         settled = off < r.dead_zone * field and abs(target - pointing.elevation) < up / 3.0

@@ -8,6 +8,7 @@ import array
 import math
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from thebox_vision.cueing import Aim, Cue, CueTrack
 from thebox_vision.detector import Box, Detector, ModelError, Region, open_detector, tiles, to_bgr8
 from thebox_vision.geometry import GimbalHistory, Pointing, View
 from thebox_vision.snapshots import Snapshots, default_folder, drawn
-from thebox_vision.verification import Candidate, Look, Verdict, Verifier
+from thebox_vision.verification import Candidate, Look, Standing, Verdict, Verifier
 from thebox_vision.vision_parameters import VISION_PARAMETERS, cue_rules, rules
 
 __all__ = ["Vision", "main"]
@@ -80,6 +81,7 @@ class Vision(ManagedNode):
         self._ending = True
         self._slot: tuple[Any, float] | None = None
         self._results: list[_Seen] = []
+        self._unsaved: deque[tuple[str, Standing, _Seen, Box, str]] = deque()
         self._regions: tuple[float, float] | None = None
         super().__init__(name, **options)
         self.health.add("camera", self._report_camera)
@@ -192,15 +194,17 @@ class Vision(ManagedNode):
         detector: Detector | None = None
         bridge = CvBridge()
         next_try = next_look = -math.inf
-        while not self._ending:
+        while not self._ending or self._unsaved:
+            while self._unsaved:
+                self._save(*self._unsaved.popleft())
             with self._awake:
-                if self._slot is None:
+                if self._slot is None and not self._unsaved:
                     self._awake.wait(0.5)
                 wait = next_look - time.monotonic()
                 if wait > 0.0 and not self._ending:
                     self._awake.wait(wait)
                 if self._ending:
-                    break
+                    continue
                 if time.monotonic() < next_look or (detector is not None and self._slot is None):
                     continue
                 taken, self._slot = self._slot, None
@@ -347,19 +351,20 @@ class Vision(ManagedNode):
         if look.sight is None:
             self._publish_nothing(track, seen.stamp)
             return
+        text = f"{standing.label} {standing.score:.2f}"
+        # The worker writes it: tracks do not wait for a disk.
+        with self._awake:
+            self._unsaved.append((look.id, standing, seen, seen.boxes[look.sight], text))
+            self._awake.notify_all()
+
+    def _save(self, id: str, standing: Standing, seen: _Seen, box: Box, text: str) -> None:
+        """Keep a verdict's picture (in the worker's thread)."""
         folder = self.values["snapshots.folder"]
         store = Snapshots(
             Path(folder).expanduser() if folder else default_folder(), self.values["snapshots.keep"]
         )
-        box = seen.boxes[look.sight]
         try:
-            standing.snapshot = store.store(
-                look.id,
-                seen.stamp,
-                to_bgr8(seen.image),
-                box,
-                f"{standing.label} {standing.score:.2f}",
-            )
+            standing.snapshot = store.store(id, seen.stamp, to_bgr8(seen.image), box, text)
             self._snapshot_fault = ""
         except OSError as error:
             self._snapshot_fault = f"snapshots cannot be kept: {error}; see snapshots.folder"

@@ -67,7 +67,11 @@ class Candidate:
 
 @dataclass
 class Standing:
-    """What has been seen of one track so far."""
+    """What has been seen of one track so far.
+
+    `seen` and `seen_at` are the time and the direction (bearing, elevation) of the newest box in
+    its gate, also of one too weak to judge by.
+    """
 
     verdict: int = Verdict.NOT_LOOKED
     time: float = 0.0
@@ -84,6 +88,7 @@ class Standing:
     empty: int = 0
     trail: int = 0
     seen: float = field(default=-math.inf)
+    seen_at: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -183,8 +188,8 @@ class Verifier:
                 continue
             if sight.score < self.rules.score:
                 # Too weak to judge by, reason enough to look closer.
-                if standing is not None:
-                    standing.seen = max(standing.seen, sight.time)
+                if standing is not None and sight.time > standing.seen:
+                    standing.seen, standing.seen_at = sight.time, (sight.bearing, sight.elevation)
                 continue
             trail = trails[s]
             # What was taken for this track before is taken again, before a nearer stranger.
@@ -233,7 +238,7 @@ class Verifier:
         standing.run_label = sight.label
         standing.empty = 0
         standing.hits += 1
-        standing.seen = time
+        standing.seen, standing.seen_at = time, (sight.bearing, sight.elevation)
         standing.trail = trail.number if trail is not None else 0
         if standing.run < self.rules.looks:
             return

@@ -112,7 +112,8 @@ VISION_PARAMETERS = (
     _number("cue.sigmas", 2.0, 0.5, 5.0, "sigma", "Uncertainty that the search covers."),
     _number("cue.field_least", 0.01, 0.001, 1.0, "rad", "Narrowest field of view asked for."),
     _number("cue.field_most", 0.5, 0.01, 2.0, "rad", "Widest field of view asked for."),
-    _number("cue.pixels", 48.0, 4.0, 500.0, "pixels", "Width that the object should have."),
+    _number("cue.pixels", 48.0, 4.0, 500.0, "pixels", "Width of the object to be judged by."),
+    _number("cue.search_pixels", 20.0, 2.0, 500.0, "pixels", "Width at which it is searched for."),
     _number(
         "cue.altitude", 120.0, 10.0, 5000.0, "m", "Search ceiling for tracks without elevation."
     ),
@@ -156,6 +157,7 @@ def cue_rules(values: Mapping[str, Any], picture_width: int) -> CueRules:
         field_most=max(values["cue.field_most"], values["cue.field_least"]),
         object_size=values["object.size"],
         pixels=values["cue.pixels"],
+        search_pixels=min(values["cue.search_pixels"], values["cue.pixels"]),
         picture_width=picture_width if picture_width > 0 else math.ceil(960),
         altitude=values["cue.altitude"],
     )
