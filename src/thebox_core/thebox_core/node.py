@@ -431,6 +431,9 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
     # Imported here: the module is experimental upstream, and only this line is to change.
     from rclpy.experimental.events_executor import EventsExecutor  # noqa: PLC0415
 
+    # rclpy's handler shuts the context down and then calls this one. The default, a
+    # KeyboardInterrupt, would cut through whatever callback is at work.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=list(args) if args is not None else None)
     executor = EventsExecutor()
     nodes: list[BoxNode | ManagedNode] = []
