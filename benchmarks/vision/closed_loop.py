@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The closed loop in simulation: radar track, cue, slew, zoom, look, verdict; seeded runs.
 
-    python closed_loop.py [--runs 20] [--seconds 30] [--picture OUT.jpg]
+    python closed_loop.py [--runs 20] [--seconds 40] [--picture OUT.jpg]
 
 Not in real time and without ROS, but with the very classes of the graph: the simulated camera's
 gimbal and renderer, the shipped detector, association, verification and cueing. The radar's track
@@ -133,7 +133,7 @@ def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--model", default="")
     parser.add_argument("--score", type=float, default=Rules().score)
     parser.add_argument("--looks", type=int, default=Rules().looks)
