@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .arrivals import Arrivals
 from .bank import TrackBank
 from .detection import Detection, DetectionBatch
 from .identity import KeyTable
@@ -63,11 +64,14 @@ class Core:
         sensor_names, key_names, label_names: by number; a key is (sensor, key).
         sensor_index: numbers of sensors by name.
         numbered: sensors that number what they measure the range of.
+        arrivals: how late detections come; ``now``, the time up to which they have come.
     """
 
     def __init__(self, parameters: TrackerParameters) -> None:
         self.parameters = p = parameters
         self.counters: Counter[str] = Counter()
+        self.arrivals = Arrivals(p.max_lateness)
+        self.now = -math.inf
         self.sensor_names: list[str] = []
         self.sensor_index: dict[str, int] = {}
         self.numbered: set[int] = set()

@@ -26,6 +26,8 @@ SAME_BAND = 1.0
 HEARS_ONLY = 0.15
 # Looks without a detection after which a track is lost to a sensor that looks at everything.
 LOST_AFTER = 2.5
+# A look teaches how much a sensor sees when this share of it has come.
+WHOLE = 0.9
 
 
 def associate(
@@ -61,7 +63,9 @@ def associate(
         return nothing, nothing, empty, empty, np.zeros(0)
     slant = seen.slant[np.searchsorted(chosen, h.rows)]
     chance = learned.detection_probability(slant)
-    chance = chance * bank.visible[h.rows, batch.sensor]
+    # Of a look that is just over, some detections may still be on their way.
+    arrived = core.arrivals.share(batch.sensor, core.now - middle)
+    chance = chance * (bank.visible[h.rows, batch.sensor] * arrived)
     probability, detected, prior, after = _resolve(
         core, bank, batch, h, chance=chance, elapsed=elapsed
     )
@@ -74,7 +78,17 @@ def associate(
         lost = _lost(core, bank, h.rows, h.when)
         after = np.where(lost, np.minimum(after, prior), after)
     delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
-    _look_done(core, bank, batch, h, slant=slant, prior=prior, detected=detected, delta=delta)
+    _look_done(
+        core,
+        bank,
+        batch,
+        h,
+        slant=slant,
+        prior=prior,
+        detected=detected,
+        delta=delta,
+        arrived=arrived,
+    )
     add_labels(core, bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
     taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
     real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
@@ -155,7 +169,7 @@ def _lost(core: Core, bank: TrackBank, rows: IntArray, now: FloatArray) -> BoolA
     for sensor, learned in enumerate(core.state.sensors):
         if learned.model.miss_weight > 0.5:
             silent = now - bank.sensor_last[rows, sensor]
-            lost |= silent > LOST_AFTER * learned.revisit
+            lost |= silent > LOST_AFTER * learned.revisit + core.arrivals.complete_after(sensor)
     return lost
 
 
@@ -169,6 +183,7 @@ def _look_done(
     prior: FloatArray,
     detected: FloatArray,
     delta: FloatArray,
+    arrived: float,
 ) -> None:
     """Write down what a look gave each track with a candidate, and learn from it."""
     rows, sensor = h.rows, batch.sensor
@@ -177,14 +192,14 @@ def _look_done(
     bank.note(rows, h.when, sensor, np.where(hit, HIT, MISS), delta)
     sure = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
     # False tracks are short: their misses would teach that the sensor sees little.
-    old = sure & (bank.sensor_hits[rows, sensor] > ESTABLISHED)
+    old = sure & (bank.sensor_hits[rows, sensor] > ESTABLISHED) & (arrived > WHOLE)
     learned.learn_detection(slant[old], detected[old], np.ones(int(old.sum())))
     clear = hit & sure & (detected > 0.9) & np.isfinite(bank.sensor_last[rows, sensor])
     learned.learn_revisit((h.when - bank.sensor_last[rows, sensor])[clear])
     bank.last_look[rows, sensor] = h.when
     bank.sensor_hits[rows, sensor] += detected
     if learned.model.miss_weight > 0.5:
-        bank.hit_rate[rows] += 0.15 * (detected - bank.hit_rate[rows])
+        bank.hit_rate[rows] += 0.15 * (detected - arrived * bank.hit_rate[rows])
     bank.hits[rows] += detected
     bank.sensor_last[rows[hit], sensor] = h.when[hit]
     bank.last_hit[rows[hit]] = np.maximum(bank.last_hit[rows[hit]], h.when[hit])

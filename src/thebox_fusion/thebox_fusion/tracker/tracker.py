@@ -90,6 +90,7 @@ class Tracker:
                 self.core.counters["dropped: too many sensors"] += 1
             else:
                 self.core.counters["accepted"] += 1
+                self.core.arrivals.note(self.core.sensor_index[detection.sensor], detection.time)
                 if detection.time <= self.core.state.time:
                     self.core.counters["late"] += 1
                 self._pending.append((detection.time, self._order, detection))
@@ -108,7 +109,7 @@ class Tracker:
 
     def advance(self, time: float) -> None:
         """Use every queued detection up to ``time``, then coast and delete to that time."""
-        time = max(time, self.core.state.time)
+        self.core.now = time = max(time, self.core.state.time)
         ready = [item for item in self._pending if item[0] <= time]
         self._pending = [item for item in self._pending if item[0] > time]
         ready.sort(key=lambda item: item[:2])

@@ -57,15 +57,17 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
         covered = learned.covers(seen.bearing, seen.slant)
         begun = np.isfinite(bank.last_look[:, sensor])
         bank.last_look[covered & ~begun, sensor] = now
+        # What may still be on its way is not missing.
+        due = min(now, core.now - core.arrivals.complete_after(sensor))
         slack = 1.05 if learned.simultaneous else 1.4
-        overdue = begun & (now - bank.last_look[:, sensor] > slack * learned.revisit)
-        bank.last_look[overdue & ~covered, sensor] = now
+        overdue = begun & (due - bank.last_look[:, sensor] > slack * learned.revisit)
+        bank.last_look[overdue & ~covered, sensor] = due
         rows = np.flatnonzero(overdue & covered)
         if not len(rows):
             continue
         # As many looks as had their full time are missing.
         looks = np.floor(
-            (now - bank.last_look[rows, sensor]) / learned.revisit - (slack - 1.0) + 1e-9
+            (due - bank.last_look[rows, sensor]) / learned.revisit - (slack - 1.0) + 1e-9
         )
         looks = np.clip(looks, 1.0, 10.0)
         chance = learned.detection_probability(seen.slant[rows])
@@ -105,7 +107,12 @@ def _told_apart(core: Core, now: float) -> IntArray:
     if not core.numbered or not len(table):
         return result
     sensor = np.array([core.sensor_index[name] for name, _ in core.key_names])
-    patience = np.array([2.5 * learned.revisit for learned in state.sensors])
+    patience = np.array(
+        [
+            2.5 * learned.revisit + core.arrivals.complete_after(index)
+            for index, learned in enumerate(state.sensors)
+        ]
+    )
     numbered = np.isin(sensor, list(core.numbered)) & (table.track >= 0)
     keys = np.flatnonzero(numbered & (now - table.time < patience[sensor]))
     rows = rows_of(state.kinematic, table.track[keys])
