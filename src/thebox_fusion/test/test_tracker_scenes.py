@@ -307,6 +307,50 @@ def test_what_has_not_arrived_yet_is_no_miss() -> None:
     assert len(identities) == 2
 
 
+def test_a_height_that_nothing_measures_stays_above_the_ground() -> None:
+    rng = np.random.default_rng(32)
+    # Close past the radar, where slant ranges fit an object below the ground as well.
+    path = line((-700.0, 120.0), (10.0, 0.0), up=110.0)
+    tracker = Tracker()
+    for t in range(140):
+        tracker.add([plot(rng, float(t), path(t), np.zeros(3))])
+        tracker.advance(float(t))
+        for view in firm(tracker.tracks(float(t))):
+            assert view.position[2] >= -12.0
+            assert math.isfinite(view.elevation)
+            low = math.asin(max(-12.0 / view.range, -1.0))
+            assert low <= view.elevation <= 0.5 * math.pi
+            if view.range > 1000.0:
+                assert view.elevation_sigma > 0.02
+    assert firm(tracker.tracks(139.0))
+
+
+def test_tentative_tracks_that_nobody_believes_go_soon() -> None:
+    rng = np.random.default_rng(33)
+    tracker = Tracker()
+    standing = []
+    for t in range(90):
+        tracker.add(
+            [
+                Detection(
+                    "mara",
+                    "EO",
+                    float(t),
+                    bearing=float(rng.uniform(0.0, TWO_PI)),
+                    bearing_sigma=math.radians(0.5),
+                    elevation=float(rng.uniform(0.0, 0.5)),
+                    elevation_sigma=math.radians(0.5),
+                )
+                for _ in range(2)
+            ]
+        )
+        tracker.advance(float(t))
+        views = [v for v in tracker.tracks(float(t)) if v.state == TrackState.TENTATIVE]
+        standing.append(len(views))
+        assert all(v.existence > 0.02 or t - v.last_updated <= 11.0 for v in views)
+    assert 0 < max(standing) < 60
+
+
 def test_unusable_detections_are_counted_under_their_reason() -> None:
     tracker = Tracker()
     tracker.add(

@@ -90,11 +90,13 @@ class Core:
             density=np.array([p.acceleration_cruise**2, p.acceleration_manoeuvre**2]),
             vertical=p.acceleration_vertical**2,
             dwell=np.array([p.dwell_cruise, p.dwell_manoeuvre]),
+            lowest=p.lowest,
         )
         self.drift = Dynamics(
             density=np.full(BEARING_COMPONENTS, p.bearing_acceleration**2),
             vertical=p.acceleration_vertical**2,
             dwell=None,
+            lowest=p.lowest,
         )
         self.state = State(
             time=-math.inf,

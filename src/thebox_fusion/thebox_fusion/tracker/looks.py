@@ -71,7 +71,7 @@ def associate(
     )
     given = np.maximum(after, 1e-9)
     none = np.clip((after - detected) / given, 0.0, 1.0)
-    blend(bank, h, probability / given[h.pair], none)
+    blend(bank, h, probability / given[h.pair], none, float(own[2]) + dynamics.lowest)
     after = _believed(core, bank, h.rows, detected, after)
     if learned.model.miss_weight <= HEARS_ONLY:
         # What the radar no longer sees is not kept alive by a chance bearing.

@@ -197,6 +197,9 @@ class TrackerParameters:
         80.0, "Height above the sensor assumed where no sensor measures it", "m", -1000.0, 5000.0
     )
     altitude_sigma: float = number(50.0, "Standard deviation of that height", "m", 1.0, 5000.0)
+    lowest: float = number(
+        -10.0, "Nothing flies lower than this, above the sensor", "m", -5000.0, 1000.0
+    )
     # Association.
     association: str = choice(
         "marginal",

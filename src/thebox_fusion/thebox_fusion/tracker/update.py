@@ -23,11 +23,28 @@ class Dynamics:
         density: (K,) power density of horizontal acceleration, m^2/s^3.
         vertical: the same for the vertical.
         dwell: (K,) mean time in each mode for an IMM; None when components do not mix.
+        lowest: height above the sensor below which nothing flies, metres.
     """
 
     density: FloatArray
     vertical: float
     dwell: FloatArray | None
+    lowest: float = -np.inf
+
+
+def keep_above(mean: FloatArray, covariance: FloatArray, floor: FloatArray | float) -> FloatArray:
+    """Return means (..., 6) of which none is below ``floor``, metres up.
+
+    Ranges and bearings read the same of an object above the sensor's plane and of its image
+    below it. A mean below the floor is projected onto it, along the covariance (..., 6, 6) (Simon,
+    Kalman filtering with state constraints: a survey, IET Control Theory Appl. 4(8), 2010).
+    """
+    gap = np.maximum(floor - mean[..., 2], 0.0)
+    if not gap.any():
+        return mean
+    gain = covariance[..., 2] / np.maximum(covariance[..., 2, 2], 1e-6)[..., None]
+    raised: FloatArray = mean + gain * gap[..., None]
+    return raised
 
 
 def predict_rows(
@@ -148,7 +165,11 @@ def hypothesise(
 
 
 def blend(
-    bank: TrackBank, hypotheses: Hypotheses, probability: FloatArray, none: FloatArray
+    bank: TrackBank,
+    hypotheses: Hypotheses,
+    probability: FloatArray,
+    none: FloatArray,
+    floor: float = -np.inf,
 ) -> None:
     """Write the mixture of a track's hypotheses back to the bank, component by component.
 
@@ -157,6 +178,7 @@ def blend(
         hypotheses: the pairs.
         probability: (P,) of each pair, given that the track exists.
         none: (U,) probability that no detection is the track's; with its pairs' sums to 1.
+        floor: see `keep_above`.
     """
     h = hypotheses
     used = none < 1.0 - 1e-9
@@ -183,7 +205,7 @@ def blend(
     dead = total < 1e-11
     centre[dead], joint[dead] = h.mean[dead], h.covariance[dead]
     rows = h.rows[used]
-    bank.mean[rows] = centre[used]
+    bank.mean[rows] = keep_above(centre[used], joint[used], floor)
     bank.covariance[rows] = joint[used]
     weight = np.maximum(total[used], 1e-6)
     bank.weight[rows] = weight / weight.sum(axis=1, keepdims=True)
@@ -222,8 +244,9 @@ def update_certain(
     fresh = np.maximum(fresh, weight_floor)
     fresh /= fresh.sum(axis=1, keepdims=True)
     used = rows[kinematic]
-    bank.mean[used] = update.mean[kinematic]
     bank.covariance[used] = update.covariance[kinematic]
+    floor = (batch.own_position[kinematic, 2] + dynamics.lowest)[:, None]
+    bank.mean[used] = keep_above(update.mean[kinematic], bank.covariance[used], floor)
     bank.weight[used] = fresh[kinematic]
     bank.time[used] = when[kinematic]
     return evidence

@@ -15,9 +15,13 @@ from .existence import change_states, decay, doomed, logit, shift
 from .gate import aspect, bearing_offsets
 from .merge import duplicates
 from .sensors import ESTABLISHED
-from .types import IntArray
+from .types import BoolArray, IntArray
 from .update import Dynamics
 
+# A tentative track below this existence goes after so many seconds or looks without a detection.
+PASSED_BELOW = 0.02
+PASSED_AFTER = 10.0
+PASSED_LOOKS = 4.0
 LEAST_VISIBLE = 0.02
 """An object that a sensor never saw may come into its sight: its detections then join the track."""
 
@@ -124,7 +128,7 @@ def _delete(core: Core, now: float) -> None:
     state, p = core.state, core.parameters
     bank = state.kinematic
     if len(bank):
-        gone = doomed(bank, p)
+        gone = doomed(bank, p) | _passed(core, bank, now)
         seen = aspect(bank, now, state.own_position, float(core.motion.density[0]))
         gone |= seen.position_sigma > p.coast_position_sigma * 4.0
         gone |= (seen.position_sigma > p.coast_position_sigma) & (
@@ -145,9 +149,25 @@ def _delete(core: Core, now: float) -> None:
             state.keys.keep_tracks(rows)
     bank = state.bearings
     if len(bank):
-        gone = doomed(bank, p)
+        gone = doomed(bank, p) | _passed(core, bank, now)
         if gone.any():
             bank.keep(np.flatnonzero(~gone))
+
+
+def _passed(core: Core, bank: TrackBank, now: float) -> BoolArray:
+    """Return which tentative tracks nobody believes and nothing has touched for some looks.
+
+    Sensors that only hear who transmits say little by their silence: without this their chance
+    bearings would stand in the list for minutes.
+    """
+    revisit = np.array([learned.revisit for learned in core.state.sensors])
+    patience = np.maximum(PASSED_AFTER, PASSED_LOOKS * revisit[bank.first_sensor])
+    passed: BoolArray = (
+        (bank.state == TENTATIVE)
+        & (bank.probability() < PASSED_BELOW)
+        & (now - bank.last_hit > patience)
+    )
+    return passed
 
 
 def refute(core: Core, batch: DetectionBatch) -> None:
