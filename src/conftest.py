@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
-import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,24 +22,6 @@ settings.load_profile("thebox")
 
 #: How long a slow, busy machine may take for what usually takes a blink.
 PATIENCE = 30.0
-
-
-@pytest.fixture
-def domain() -> Iterator[int]:
-    """A ROS domain that no other test has, in this process or another, on this machine."""
-    folder = Path(tempfile.gettempdir()) / f"thebox-test-domains-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    for number in range(10, 102):
-        lock = (folder / str(number)).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        with lock:
-            yield number
-        return
-    pytest.fail("every ROS domain from 10 to 101 is in use by a test")
 
 
 class Live:

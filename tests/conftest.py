@@ -9,14 +9,12 @@ outside. Both are closed at the end of the test, and a graph that leaves a proce
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,31 +35,6 @@ DRIVERS = {
     "ownship": "udp",
     "trakka": "tcp",
 }
-
-
-def _take_domain() -> Iterator[int]:
-    """A ROS domain that no other test has, in this process or another, on this machine.
-
-    Domains up to 101 have their ports below Linux's ephemeral ones; the first ten are left to
-    people.
-    """
-    folder = Path(tempfile.gettempdir()) / f"thebox-test-domains-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    for number in range(10, 102):
-        lock = (folder / str(number)).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        with lock:
-            yield number
-        return
-    pytest.fail("every ROS domain from 10 to 101 is in use by a test")
-
-
-domain = pytest.fixture(_take_domain, name="domain")
-module_domain = pytest.fixture(_take_domain, scope="module", name="module_domain")
 
 
 class _FreePorts:
