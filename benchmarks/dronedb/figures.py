@@ -27,8 +27,10 @@ import time
 from pathlib import Path
 
 import thebox_fusion.dronedb
+from thebox_fusion.dronedb.copies import back_up
+from thebox_fusion.dronedb.reader import Reader
 from thebox_fusion.dronedb.records import DetectionRow, EventRow, TrackRow
-from thebox_fusion.dronedb.store import Reader, Store, back_up
+from thebox_fusion.dronedb.store import Store
 from thebox_fusion.dronedb.writer import Writer
 
 SECOND = 1_000_000_000

@@ -21,7 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import thebox_fusion.dronedb
+from thebox_fusion.dronedb.copies import back_up
 from thebox_fusion.dronedb.deriving import Deriver, SeenTrack
+from thebox_fusion.dronedb.errors import BadQueryError, DamagedError, StoreError
+from thebox_fusion.dronedb.reader import Reader
 from thebox_fusion.dronedb.records import (
     ALERT,
     INFO,
@@ -34,14 +37,7 @@ from thebox_fusion.dronedb.records import (
     inside,
 )
 from thebox_fusion.dronedb.schema import APPLICATION_ID, MIGRATIONS, VERSION
-from thebox_fusion.dronedb.store import (
-    BadQueryError,
-    DamagedError,
-    Reader,
-    Store,
-    StoreError,
-    back_up,
-)
+from thebox_fusion.dronedb.store import Store
 from thebox_fusion.dronedb.writer import Resumed, Retention, Writer
 
 SECOND = 1_000_000_000

@@ -4,31 +4,23 @@
 
 The node's executor only takes messages and hands rows over. A thread of its own writes
 (:mod:`thebox_fusion.dronedb.writer`), and the services are answered by a small node beside this
-one in threads of their own, so that neither a long query nor a slow disk holds anything up.
+one in threads of their own (:mod:`thebox_fusion.dronedb_desk`), so that neither a long query nor a
+slow disk holds anything up.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import threading
 import time
-import uuid
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any, cast
 
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, KeyValue
-from geometry_msgs.msg import Point32
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterEvent
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile, qos_profile_parameter_events
 from rclpy.serialization import deserialize_message, serialize_message
@@ -36,58 +28,40 @@ from rclpy.subscription import Subscription
 
 from thebox_core.health import ERROR, WARN, Report
 from thebox_core.measures import Rate
-from thebox_core.messages import from_uuid, to_uuid
+from thebox_core.messages import to_uuid
 from thebox_core.node import ManagedNode, run
-from thebox_core.parameters import Parameter, Value
+from thebox_core.parameters import Value
 from thebox_core.qos import DETECTIONS, EVENTS, LATCHED, STATE
-from thebox_fusion.dronedb.deriving import LIFE_CYCLE, Deriver, SeenTrack
+from thebox_fusion.dronedb.deriving import LIFE_CYCLE, Deriver
+from thebox_fusion.dronedb.errors import StoreError
 from thebox_fusion.dronedb.records import (
     DetectionRow,
     EventRow,
     EvidenceRow,
     Row,
-    TrackRow,
     ZoneRow,
     detection_head,
 )
 from thebox_fusion.dronedb.schema import VERSION
-from thebox_fusion.dronedb.store import (
-    BadQueryError,
-    DamagedError,
-    Reader,
-    Store,
-    StoreError,
-    back_up,
-)
 from thebox_fusion.dronedb.writer import Resumed, Retention, Writer
-from thebox_interfaces.msg import (
-    Detection,
-    Event,
-    Evidence,
-    GimbalState,
-    Track,
-    TrackArray,
-    Zone,
-    ZoneArray,
+from thebox_fusion.dronedb_desk import PATIENCE, Desk
+from thebox_fusion.dronedb_messages import (
+    nanoseconds,
+    to_event_message,
+    to_event_row,
+    to_seen,
+    to_track_row,
+    to_zone_message,
 )
-from thebox_interfaces.srv import (
-    AcknowledgeEvents,
-    BackUpDatabase,
-    GetStatistics,
-    GetTrackEvidence,
-    QueryDetections,
-    QueryEvents,
-    QueryTracks,
-    SetZones,
-)
+from thebox_fusion.dronedb_parameters import DRONEDB_PARAMETERS
+from thebox_interfaces.msg import Detection, Event, GimbalState, Track, TrackArray, ZoneArray
+from thebox_interfaces.srv import GetTrackEvidence
 
 __all__ = ["DroneDB", "main"]
 
 _DETECTION_TYPE = "thebox_interfaces/msg/Detection"
 _DISCOVERY_PERIOD = 1.0
 _PICTURE_PERIOD = 0.2  # seconds between two looks at the newest picture
-_PATIENCE = 3.0  # seconds that a service waits for the disk
-_ZONES_MAX, _CORNERS_MAX = 200, 500
 _OWN_EVENTS = 2000  # identities remembered, to know our own events when they come back
 _TRACKS_KNOWN = 10_000
 #: Classes of which an operator may say that they are no alarm; a drone and an unknown always are.
@@ -100,231 +74,11 @@ _QUIETABLE = {
     "helicopter": Track.CLASS_HELICOPTER,
 }
 
-PARAMETERS = (
-    Parameter(
-        "path",
-        "",
-        "File of the database; empty: thebox/<namespace>/dronedb.sqlite in the user's data folder.",
-        read_only=True,
-    ),
-    Parameter(
-        "batch_period",
-        0.5,
-        "Longest time that history waits to be written; events are written at once.",
-        minimum=0.05,
-        maximum=10.0,
-        unit="s",
-    ),
-    Parameter(
-        "queue_size",
-        50_000,
-        "Rows of history held while the disk cannot take them; beyond it the oldest is dropped.",
-        minimum=100,
-        maximum=10_000_000,
-        unit="rows",
-    ),
-    Parameter(
-        "tracks.period",
-        1.0,
-        "Time between two stored states of a track; 0: every picture that is looked at.",
-        minimum=0.0,
-        maximum=3600.0,
-        unit="s",
-    ),
-    Parameter("tracks.tentative", False, "Store tracks that are not confirmed yet, too."),
-    Parameter(
-        "evidence.period",
-        5.0,
-        "Time between two looks at the ledger of a confirmed track; 0: evidence is not stored.",
-        minimum=0.0,
-        maximum=3600.0,
-        unit="s",
-    ),
-    Parameter(
-        "detections.keep",
-        "sampled",
-        "Which detections are stored: all, one of each object in detections.period, or none.",
-        choices=("whole", "sampled", "none"),
-    ),
-    Parameter(
-        "detections.period",
-        1.0,
-        "Time between two stored detections of an object by the same sensor, where sampled.",
-        minimum=0.0,
-        maximum=3600.0,
-        unit="s",
-    ),
-    Parameter(
-        "retention.days",
-        30.0,
-        "Age at which tracks, evidence and detections are deleted.",
-        minimum=0.01,
-        maximum=36_500.0,
-        unit="days",
-    ),
-    Parameter(
-        "retention.event_days",
-        365.0,
-        "Age at which events are deleted; an alert that waits for an acknowledgement is kept.",
-        minimum=0.01,
-        maximum=36_500.0,
-        unit="days",
-    ),
-    Parameter(
-        "retention.megabytes",
-        10_000,
-        "Size of the database beyond which the oldest history is deleted; 0: no limit.",
-        minimum=0,
-        maximum=100_000_000,
-        unit="MB",
-    ),
-    Parameter(
-        "query.deadline",
-        5.0,
-        "Longest time that one query may take.",
-        minimum=0.1,
-        maximum=600.0,
-        unit="s",
-    ),
-    Parameter(
-        "backup.folder",
-        "",
-        "Folder of backups that are given no name; empty: backup beside the database.",
-    ),
-    Parameter(
-        "alerts.quiet_classes",
-        ["bird", "boat", "vehicle", "person"],
-        "Classes whose tracks are reported without an alert: bird, boat, vehicle, person, "
-        "airplane, helicopter.",
-        element_type=str,
-    ),
-    Parameter(
-        "health.hold",
-        3.0,
-        "Time that a change of health must last before it becomes an event.",
-        minimum=0.0,
-        maximum=60.0,
-        unit="s",
-    ),
-)
-
-
-def _stamp(value: int) -> Time:
-    # Beyond what a stamp can hold only a damaged file can be.
-    value = min(max(value, 0), 2**31 * 10**9 - 1)
-    return Time(sec=value // 1_000_000_000, nanosec=value % 1_000_000_000)
-
-
-def _nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def to_event_message(row: EventRow) -> Event:
-    """Return an event as a message."""
-    message = Event(
-        stamp=_stamp(row.stamp),
-        id=row.id,
-        severity=row.severity,
-        kind=row.kind,
-        source=row.source,
-        text=row.text,
-        zone_id=row.zone_id,
-        acknowledged=row.acknowledged,
-        acknowledged_by=row.acknowledged_by,
-        acknowledged_at=_stamp(row.acknowledged_at),
-    )
-    if row.track_id:
-        message.track_id = to_uuid(row.track_id)
-    return message
-
-
-def to_event_row(message: Event) -> EventRow:
-    """Return the message of an event as a row; one without an identity is given one."""
-    track = from_uuid(message.track_id)
-    return EventRow(
-        message.id or str(uuid.uuid4()),
-        _nanoseconds(message.stamp),
-        message.severity,
-        message.kind,
-        message.source,
-        message.text,
-        "" if uuid.UUID(track).int == 0 else track,
-        message.zone_id,
-        message.acknowledged,
-        message.acknowledged_by,
-        _nanoseconds(message.acknowledged_at),
-    )
-
-
-def to_zone_message(row: ZoneRow) -> Zone:
-    """Return a zone as a message."""
-    message = Zone(
-        id=row.id,
-        name=row.name,
-        height_min=row.height_min,
-        height_max=row.height_max,
-        alert_on_entry=row.alert_on_entry,
-    )
-    message.outline.points = [Point32(x=x, y=y) for x, y in row.outline]
-    return message
-
-
-def to_zone_row(message: Zone) -> ZoneRow:
-    """Return the message of a zone as a row, with an identity.
-
-    Raises:
-        BadQueryError: it is no area; the text says why.
-    """
-    name = message.name.strip()
-    called = f"zone '{name}'" if name else "a zone without a name"
-    outline = tuple((float(p.x), float(p.y)) for p in message.outline.points)
-    if not 3 <= len(outline) <= _CORNERS_MAX:
-        raise BadQueryError(f"{called} needs 3 to {_CORNERS_MAX} corners, it has {len(outline)}")
-    if not all(math.isfinite(x) and math.isfinite(y) for x, y in outline):
-        raise BadQueryError(f"{called}: a corner is not a finite number")
-    low, high = float(message.height_min), float(message.height_max)
-    if low >= high:
-        raise BadQueryError(f"{called}: height_min {low:g} is not below height_max {high:g}")
-    if len(name) > 200 or len(message.id) > 200:
-        raise BadQueryError(f"{called[:80]}…: name and identity have at most 200 characters")
-    return ZoneRow(
-        message.id or str(uuid.uuid4()), name, outline, low, high, bool(message.alert_on_entry)
-    )
-
-
-def _seen(track: Track, quiet: frozenset[int] = frozenset()) -> SeenTrack:
-    located = track.range_observed
-    return SeenTrack(
-        id=from_uuid(track.id),
-        number=track.number,
-        confirmed=track.state >= Track.STATE_CONFIRMED,
-        label=track.label,
-        quiet=track.object_class in quiet,
-        bearing=track.bearing,
-        x=track.position.x if located else math.nan,
-        y=track.position.y if located else math.nan,
-        z=track.position.z if located else math.nan,
-    )
-
-
-def _track_row(track: Track, seen: SeenTrack) -> TrackRow:
-    return TrackRow(
-        seen.id,
-        _nanoseconds(track.header.stamp),
-        track.state,
-        track.object_class,
-        track.confidence,
-        seen.x,
-        seen.y,
-        tuple(track.sensor_track_ids),
-        serialize_message(track),
-    )
-
 
 class DroneDB(ManagedNode):
     """Makes events of what the graph shows, keeps history, answers for both."""
 
-    PARAMETERS = PARAMETERS
+    PARAMETERS = DRONEDB_PARAMETERS
 
     def __init__(self, name: str = "dronedb", **options: Any) -> None:
         self._writer: Writer | None = None
@@ -365,7 +119,7 @@ class DroneDB(ManagedNode):
         )
         self._written_before = 0
         self._writer.start()
-        self._desk = _Desk(self)
+        self._desk = Desk(self)
 
     def activate(self) -> None:
         """Listen, and make events of what is heard."""
@@ -600,7 +354,7 @@ class DroneDB(ManagedNode):
         writer = self._writer
         if writer is None or not self._listens:
             return
-        opening = writer.fault and not writer.commits and time.monotonic() - self._begun < _PATIENCE
+        opening = writer.fault and not writer.commits and time.monotonic() - self._begun < PATIENCE
         if self._newest is None or opening:
             return  # what was reported before is not known yet
         message, self._newest = self._newest, None
@@ -612,7 +366,7 @@ class DroneDB(ManagedNode):
             return
         now = self.now()
         quiet = frozenset(_QUIETABLE[name] for name in self.values["alerts.quiet_classes"])
-        seen = [_seen(track, quiet) for track in picture.tracks]
+        seen = [to_seen(track, quiet) for track in picture.tracks]
         with self._lock:
             events = self._deriver.tracks(seen, now)
         self._report_events(events)
@@ -622,7 +376,7 @@ class DroneDB(ManagedNode):
             tentative = self.values["tracks.tentative"]
             writer.put(
                 *(
-                    _track_row(track, known)
+                    to_track_row(track, known)
                     for track, known in zip(picture.tracks, seen, strict=True)
                     if known.confirmed or tentative
                 )
@@ -648,9 +402,9 @@ class DroneDB(ManagedNode):
         # From the newest stored on: entries of one instant may have come in two parts.
         after = self._evidence_known.get(track, 0)
         rows = [
-            EvidenceRow(track, _nanoseconds(entry.stamp), serialize_message(entry))
+            EvidenceRow(track, nanoseconds(entry.stamp), serialize_message(entry))
             for entry in answer.entries
-            if _nanoseconds(entry.stamp) >= after
+            if nanoseconds(entry.stamp) >= after
         ]
         self._put(*rows)
         if rows:
@@ -680,7 +434,7 @@ class DroneDB(ManagedNode):
             report.put("zones", len(self._deriver.zones))
             report.put_all((f"events.{k}", n) for k, n in sorted(self._deriver.counts.items()))
         if writer.fault:
-            opening = not writer.commits and now - self._begun_or(now) < _PATIENCE
+            opening = not writer.commits and now - self._begun_or(now) < PATIENCE
             report.find(WARN if opening else ERROR, f"the database is away: {writer.fault}")
         if writer.quarantined:
             report.find(
@@ -701,205 +455,6 @@ class DroneDB(ManagedNode):
     def _begun_or(self, now: float) -> float:
         begun = getattr(self, "_begun", None)
         return now if begun is None else now - (time.monotonic() - begun)
-
-
-class _Desk:
-    """Answers the services of a DroneDB, by a node and threads of its own."""
-
-    def __init__(self, owner: DroneDB) -> None:
-        self._owner = owner
-        self._node = Node(
-            f"{owner.get_name()}_desk",
-            context=owner.context,
-            namespace=owner.get_namespace(),
-            use_global_arguments=False,
-            start_parameter_services=False,
-            enable_rosout=False,
-        )
-        name = owner.get_fully_qualified_name()
-        # An acknowledgement waits neither for a query nor for a backup.
-        changes, queries, copies = (MutuallyExclusiveCallbackGroup() for _ in range(3))
-        for kind, service, answer, group in (
-            (AcknowledgeEvents, "acknowledge_events", self._acknowledge, changes),
-            (SetZones, "set_zones", self._set_zones, changes),
-            (QueryEvents, "query_events", self._query_events, queries),
-            (QueryTracks, "query_tracks", self._query_tracks, queries),
-            (QueryDetections, "query_detections", self._query_detections, queries),
-            (GetTrackEvidence, "get_track_evidence", self._track_evidence, queries),
-            (GetStatistics, "get_statistics", self._statistics, queries),
-            (BackUpDatabase, "back_up", self._back_up, copies),
-        ):
-            self._node.create_service(
-                kind, f"{name}/{service}", self._answered(answer), callback_group=group
-            )
-        self._executor = MultiThreadedExecutor(num_threads=3, context=owner.context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="dronedb-desk", daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
-    def close(self) -> None:
-        """End the services."""
-        self._executor.shutdown(timeout_sec=_PATIENCE)
-        self._thread.join(_PATIENCE)
-        self._node.destroy_node()
-
-    def _answered(self, answer: Callable[[Any, Any], None]) -> Callable[[Any, Any], Any]:
-        """Turn what goes wrong into an answer: a caller is never left without one."""
-
-        def service(request: Any, response: Any) -> Any:
-            try:
-                answer(request, response)
-                response.success = True
-            except (BadQueryError, StoreError) as error:
-                response.success, response.message = False, str(error)
-                if isinstance(error, DamagedError):
-                    self._owner.writer.suspect()
-            except FutureTimeout:
-                response.success = False
-                response.message = "the disk took too long, it may still be done: look, then retry"
-            except Exception as error:
-                self._owner.get_logger().error(f"{answer.__name__}: {error!r}")
-                response.success = False
-                response.message = f"fault in dronedb: {error!r}; please report it"
-            return response
-
-        return service
-
-    def _durably(self, work: Callable[[Store], Any]) -> Any:
-        return self._owner.writer.call(work).result(_PATIENCE)
-
-    def _settle(self) -> None:
-        # What was published before the question is part of the answer; while the database cannot
-        # be written, what is on the disk can be read all the same.
-        with contextlib.suppress(StoreError, FutureTimeout):
-            self._durably(lambda store: None)
-
-    def _reader(self) -> Reader:
-        self._settle()
-        return Reader(self._owner.database_path(), self._owner.values["query.deadline"])
-
-    # Changes ----------------------------------------------------------------------------------
-
-    def _acknowledge(
-        self, request: AcknowledgeEvents.Request, response: AcknowledgeEvents.Response
-    ) -> None:
-        by = request.acknowledged_by.strip() or "operator"
-        at = int(self._owner.get_clock().now().nanoseconds)
-        ids = list(request.event_ids)
-        if not ids:
-            raise BadQueryError("no event was named")
-        done = self._durably(lambda store: store.acknowledge(ids, by, at))
-        response.acknowledged = [row.id for row in done]
-        for row in done:
-            self._owner.publish_event(row)
-
-    def _set_zones(self, request: SetZones.Request, response: SetZones.Response) -> None:
-        if len(request.zones) > _ZONES_MAX:
-            raise BadQueryError(f"at most {_ZONES_MAX} zones, these are {len(request.zones)}")
-        zones = [to_zone_row(zone) for zone in request.zones]
-        if len({zone.id for zone in zones}) != len(zones):
-            raise BadQueryError("two zones have the same identity")
-        self._durably(lambda store: store.set_zones(zones))
-        self._owner.use_zones(zones)
-        response.zones = [to_zone_message(zone) for zone in zones]
-
-    # Questions --------------------------------------------------------------------------------
-
-    def _query_events(self, request: QueryEvents.Request, response: QueryEvents.Response) -> None:
-        with self._reader() as reader:
-            page = reader.events(
-                _nanoseconds(request.start),
-                _nanoseconds(request.end),
-                kinds=list(request.kinds),
-                severity_min=request.severity_min,
-                unacknowledged_only=request.unacknowledged_only,
-                page_size=request.page_size,
-                cursor=request.cursor,
-            )
-        response.events = [to_event_message(row) for row in page.rows]
-        response.next_cursor = page.cursor
-
-    def _query_tracks(self, request: QueryTracks.Request, response: QueryTracks.Response) -> None:
-        with self._reader() as reader:
-            page = reader.tracks(
-                _nanoseconds(request.start),
-                _nanoseconds(request.end),
-                area=tuple((float(p.x), float(p.y)) for p in request.area.points),
-                object_classes=[int(value) for value in request.object_classes],
-                identity=request.identity.strip(),
-                confidence_min=request.confidence_min,
-                page_size=request.page_size,
-                cursor=request.cursor,
-            )
-        response.tracks = self._unpacked(page.rows, Track, response)
-        response.next_cursor = page.cursor
-
-    def _query_detections(
-        self, request: QueryDetections.Request, response: QueryDetections.Response
-    ) -> None:
-        with self._reader() as reader:
-            page = reader.detections(
-                _nanoseconds(request.start),
-                _nanoseconds(request.end),
-                sensors=list(request.sensors),
-                sensor_track_id=request.sensor_track_id,
-                page_size=request.page_size,
-                cursor=request.cursor,
-            )
-        response.detections = self._unpacked(page.rows, Detection, response)
-        response.next_cursor = page.cursor
-
-    def _track_evidence(
-        self, request: GetTrackEvidence.Request, response: GetTrackEvidence.Response
-    ) -> None:
-        with self._reader() as reader:
-            rows = reader.evidence(from_uuid(request.track_id), request.limit)
-        response.entries = self._unpacked(rows, Evidence, response)
-
-    @staticmethod
-    def _unpacked(rows: list[bytes], kind: Any, response: Any) -> list[Any]:
-        messages = []
-        for row in rows:
-            try:
-                messages.append(deserialize_message(row, kind))
-            except Exception:  # noqa: PERF203 - one bad row must not cost the page
-                response.message = "some rows were written by a release with other messages"
-        return messages
-
-    def _statistics(self, request: GetStatistics.Request, response: GetStatistics.Response) -> None:
-        with self._reader() as reader:
-            told = reader.statistics(_nanoseconds(request.start), _nanoseconds(request.end))
-        response.detections = told.detections
-        response.tracks = told.tracks
-        response.confirmed_tracks = told.confirmed_tracks
-        response.events = told.events
-        response.unacknowledged_alerts = told.unacknowledged_alerts
-        response.database_bytes = told.database_bytes
-        response.oldest = _stamp(told.oldest)
-        response.by_sensor = [
-            KeyValue(key=name, value=str(count)) for name, count in told.by_sensor.items()
-        ]
-
-    def _back_up(self, request: BackUpDatabase.Request, response: BackUpDatabase.Response) -> None:
-        owner = self._owner
-        path = owner.database_path()
-        if request.path:
-            target = Path(request.path).expanduser()
-            if not target.is_absolute():
-                raise BadQueryError(f"'{request.path}' is no absolute path")
-        else:
-            folder = owner.values["backup.folder"]
-            base = Path(folder).expanduser() if folder else path.parent / "backup"
-            target = base / time.strftime("dronedb-%Y%m%dT%H%M%SZ.sqlite", time.gmtime())
-        self._settle()
-        response.bytes = back_up(path, target)
-        response.path = str(target)
 
 
 def main() -> None:

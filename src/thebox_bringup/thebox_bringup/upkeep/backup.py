@@ -24,8 +24,9 @@ from thebox_bringup.upkeep import archive
 from thebox_bringup.upkeep.archive import ArchiveError, Entry, Manifest
 from thebox_bringup.upkeep.inventory import KINDS, Inventory, take, workspace
 from thebox_bringup.upkeep.restore import recover
+from thebox_fusion.dronedb.copies import back_up
+from thebox_fusion.dronedb.errors import StoreError
 from thebox_fusion.dronedb.schema import VERSION as DATABASE_VERSION
-from thebox_fusion.dronedb.store import StoreError, back_up
 
 __all__ = ["back_up_box", "bases", "main", "parser", "running", "versions"]
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The database file: written by one :class:`Store`, read by any number of :class:`Reader`.
+"""The database file: written by one :class:`Store`.
 
 SQLite in WAL mode with ``synchronous=FULL``: what a call of :class:`Store` has returned from is on
 the disk, whatever happens next. Times are nanoseconds, half-open spans [start, end).
@@ -12,131 +12,38 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import math
 import os
 import sqlite3
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
+from thebox_fusion.dronedb.errors import DamagedError, StoreError, explained
 from thebox_fusion.dronedb.records import (
     ALERT,
     DetectionRow,
     EventRow,
     EvidenceRow,
-    Page,
     Row,
-    Statistics,
     TrackRow,
     ZoneRow,
-    inside,
+)
+from thebox_fusion.dronedb.rows import (
+    CONFIRMED,
+    EVENT_COLUMNS,
+    bytes_used,
+    event_of,
+    number_or_null,
+    oldest_stamp,
+    zones_of,
 )
 from thebox_fusion.dronedb.schema import NewerSchemaError, check_owner, migrate, version_of
 
-__all__ = [
-    "BadQueryError",
-    "DamagedError",
-    "Reader",
-    "Store",
-    "StoreError",
-    "back_up",
-    "quarantine",
-    "salvage",
-]
+__all__ = ["Store"]
 
-PAGE_DEFAULT, PAGE_MAX = 200, 1000
-END_OF_TIME = 2**63 - 1
-_CONFIRMED = 2  # Track.STATE_CONFIRMED
 _CHECKED_WHOLE = 1 << 30  # bytes; a larger file is not read through before it is used
 _CHUNK = 2000  # rows that retention deletes at a time, so that writes come in between
-_EVENT_COLUMNS = (
-    "id, stamp, severity, kind, source, text, track_id, zone_id, acknowledged, acknowledged_by, "
-    "acknowledged_at"
-)
-
-_T = TypeVar("_T")
-
-
-class StoreError(Exception):
-    """The database cannot do this now; the text says why and what to do."""
-
-
-class DamagedError(StoreError):
-    """The file is not a sound database."""
-
-
-class BadQueryError(ValueError):
-    """A query that makes no sense; the text says what is wrong with it."""
-
-
-#: What SQLite says, what the operator is told, and whether the file itself is bad.
-_EXPLANATIONS: tuple[tuple[tuple[str, ...], str, type[StoreError]], ...] = (
-    (("malformed", "not a database", "no such table"), "{path} is damaged: {text}", DamagedError),
-    (
-        ("locked", "busy"),
-        "{path} is locked by another program: end it (fuser {path} shows which)",
-        StoreError,
-    ),
-    (
-        ("full",),
-        "no room to write {path}: free space on the disk, or lower retention.*",
-        StoreError,
-    ),
-    (
-        ("interrupted",),
-        "the query took too long: narrow its span of time or its area",
-        StoreError,
-    ),
-    (
-        ("unable to open", "readonly"),
-        "{path} cannot be opened or written: check the folder, its rights and the disk",
-        StoreError,
-    ),
-)
-
-
-def explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
-    """Turn an error of SQLite or the file system into one that an operator can act on."""
-    text = str(error)
-    if isinstance(error, OSError):
-        return StoreError(f"{path}: {error.strerror or error}: check the folder and its rights")
-    for words, told, kind in _EXPLANATIONS:
-        if any(word in text for word in words):
-            return kind(told.format(path=path, text=text))
-    return StoreError(f"{path}: {text}")
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise explain(error, path) from error
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _event(row: Sequence[Any]) -> EventRow:
-    fields = list(row)
-    fields[8] = bool(fields[8])
-    return EventRow(*fields)
-
-
-def _zone(row: Sequence[Any]) -> ZoneRow:
-    identity, name, outline, low, high, alert = row
-    return ZoneRow(
-        identity,
-        name,
-        tuple((float(x), float(y)) for x, y in json.loads(outline)),
-        math.nan if low is None else low,
-        math.nan if high is None else high,
-        bool(alert),
-    )
 
 
 class Store:
@@ -168,7 +75,7 @@ class Store:
             DamagedError: it is no sound database: see :func:`quarantine`.
             StoreError: it cannot be used now, or not by this release.
         """
-        with _explained(self.path):
+        with explained(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
             try:
@@ -274,7 +181,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _explained(self.path):
+        with explained(self.path):
             connection = self._db
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -334,7 +241,7 @@ class Store:
     @staticmethod
     def _write_event(connection: sqlite3.Connection, row: EventRow) -> None:
         connection.execute(
-            f"INSERT OR IGNORE INTO events({_EVENT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+            f"INSERT OR IGNORE INTO events({EVENT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
             (
                 row.id,
                 row.stamp,
@@ -359,15 +266,15 @@ class Store:
                 ref,
                 row.state,
                 row.object_class,
-                _number(row.confidence),
-                _number(row.x),
-                _number(row.y),
+                number_or_null(row.confidence),
+                number_or_null(row.x),
+                number_or_null(row.y),
                 zlib.compress(row.payload, 1),
             ),
         )
         connection.execute(
             "UPDATE track_ids SET last = max(last, ?), confirmed = max(confirmed, ?) WHERE ref = ?",
-            (row.stamp, int(row.state >= _CONFIRMED), ref),
+            (row.stamp, int(row.state >= CONFIRMED), ref),
         )
         new = set(row.identities) - known
         if new:
@@ -411,7 +318,7 @@ class Store:
         with self._transaction() as connection:
             for identity in dict.fromkeys(ids):
                 row = connection.execute(
-                    f"SELECT {_EVENT_COLUMNS} FROM events WHERE id = ? AND NOT acknowledged",  # noqa: S608
+                    f"SELECT {EVENT_COLUMNS} FROM events WHERE id = ? AND NOT acknowledged",  # noqa: S608
                     (identity,),
                 ).fetchone()
                 if row is None:
@@ -421,7 +328,7 @@ class Store:
                     "WHERE id = ?",
                     (by, at, identity),
                 )
-                event = _event(row)
+                event = event_of(row)
                 done.append(
                     replace(event, acknowledged=True, acknowledged_by=by, acknowledged_at=at)
                 )
@@ -439,8 +346,8 @@ class Store:
                         place,
                         zone.name,
                         json.dumps(zone.outline),
-                        _number(zone.height_min),
-                        _number(zone.height_max),
+                        number_or_null(zone.height_min),
+                        number_or_null(zone.height_max),
                         int(zone.alert_on_entry),
                     )
                     for place, zone in enumerate(zones)
@@ -451,8 +358,8 @@ class Store:
 
     def zones(self) -> list[ZoneRow]:
         """All zones, in the order in which they were set."""
-        with _explained(self.path):
-            return _zones(self._db)
+        with explained(self.path):
+            return zones_of(self._db)
 
     def announced(self, since: int) -> dict[str, tuple[str, int]]:
         """Tracks whose confirmation was reported after ``since`` and whose loss was not.
@@ -460,7 +367,7 @@ class Store:
         Returns:
             text and severity of the newest report by the tracks' identities.
         """
-        with _explained(self.path):
+        with explained(self.path):
             rows = self._db.execute(
                 "SELECT track_id, kind, text, severity FROM events WHERE stamp >= ? AND kind IN "
                 "('track_confirmed', 'track_lost') ORDER BY stamp, seq",
@@ -476,7 +383,7 @@ class Store:
 
     def unacknowledged_alerts(self) -> int:
         """How many alerts wait for an acknowledgement."""
-        with _explained(self.path):
+        with explained(self.path):
             (count,) = self._db.execute(
                 "SELECT count(*) FROM events WHERE severity = 2 AND NOT acknowledged"
             ).fetchone()
@@ -487,8 +394,8 @@ class Store:
     @property
     def bytes_used(self) -> int:
         """Bytes of the file that hold something; what was freed is used again first."""
-        with _explained(self.path):
-            return _bytes_used(self._db)
+        with explained(self.path):
+            return bytes_used(self._db)
 
     def prune(self, history_before: int, events_before: int, bytes_max: int) -> int:
         """Delete some of what is too old or too much; return how many rows, 0 when done.
@@ -506,9 +413,9 @@ class Store:
                     "(acknowledged OR severity < ?) ORDER BY stamp LIMIT ?)",
                     (events_before, ALERT, _CHUNK),
                 ).rowcount
-            if not deleted and bytes_max > 0 and _bytes_used(connection) > bytes_max:
+            if not deleted and bytes_max > 0 and bytes_used(connection) > bytes_max:
                 deleted = self._prune_oldest(connection)
-        with _explained(self.path):
+        with explained(self.path):
             # Gives the freed pages at the end of the file back, a few at a time.
             self._db.execute("PRAGMA incremental_vacuum(200)").fetchall()
         return deleted
@@ -539,7 +446,7 @@ class Store:
         return len(gone)
 
     def _prune_oldest(self, connection: sqlite3.Connection) -> int:
-        oldest = _oldest(connection)
+        oldest = oldest_stamp(connection)
         if not oldest:
             return 0
         # A step in time rather than in rows, so that no sensor is forgotten before another.
@@ -555,403 +462,3 @@ class Store:
             default=oldest,
         )
         return self._prune_history(connection, oldest + max((newest - oldest) // 50, 1))
-
-
-def _bytes_used(connection: sqlite3.Connection) -> int:
-    size, pages, free = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_size", "page_count", "freelist_count")
-    )
-    return size * (pages - free)
-
-
-def _zones(connection: sqlite3.Connection) -> list[ZoneRow]:
-    rows = connection.execute(
-        "SELECT id, name, outline, height_min, height_max, alert FROM zones ORDER BY place"
-    )
-    return [_zone(row) for row in rows]
-
-
-def _oldest(connection: sqlite3.Connection) -> int:
-    """The oldest stamp of the history (tracks and detections), 0 for none."""
-    rows = connection.execute(
-        "SELECT min(stamp) FROM tracks UNION ALL SELECT (SELECT min(stamp) FROM detections WHERE "
-        "sensor = ref) FROM sensors"
-    )
-    return min((int(row[0]) for row in rows if row[0] is not None), default=0)
-
-
-# Reading --------------------------------------------------------------------------------------
-
-
-def _cursor(text: str) -> tuple[int, int]:
-    if not text:
-        return (-1, -1)
-    stamp, _, rest = text.partition(".")
-    try:
-        return int(stamp), int(rest)
-    except ValueError:
-        raise BadQueryError(f"'{text}' is no cursor of an answer of this database") from None
-
-
-def _span(start: int, end: int) -> tuple[int, int]:
-    end = end or END_OF_TIME
-    if end < start:
-        raise BadQueryError("the end of the span lies before its start")
-    return start, end
-
-
-def _size_of_page(asked: int) -> int:
-    return min(asked, PAGE_MAX) if asked > 0 else PAGE_DEFAULT
-
-
-class Reader:
-    """Answers questions about a database that somebody else may be writing; a context manager.
-
-    Args:
-        path: of the file.
-        deadline: seconds that a question may take.
-
-    Raises:
-        StoreError: the file cannot be read, or the question takes too long.
-    """
-
-    def __init__(self, path: Path, deadline: float = 5.0) -> None:
-        self.path = path
-        end = time.monotonic() + deadline
-        with _explained(path):
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro",
-                uri=True,
-                timeout=min(deadline, 1.0),
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._db.set_progress_handler(lambda: int(time.monotonic() > end), 10_000)
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
-
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        with _explained(self.path):
-            return self._db.execute(sql, values).fetchall()
-
-    def zones(self) -> list[ZoneRow]:
-        """All zones."""
-        with _explained(self.path):
-            return _zones(self._db)
-
-    def events(
-        self,
-        start: int = 0,
-        end: int = 0,
-        *,
-        kinds: Sequence[str] = (),
-        severity_min: int = 0,
-        unacknowledged_only: bool = False,
-        page_size: int = 0,
-        cursor: str = "",
-    ) -> Page[EventRow]:
-        """Events, oldest first. ``end`` 0: until now; empty ``kinds``: all.
-
-        Raises:
-            BadQueryError: a span or cursor that cannot be.
-        """
-        start, end = _span(start, end)
-        size = _size_of_page(page_size)
-        where = "stamp >= ? AND stamp < ? AND (stamp, seq) > (?, ?) AND severity >= ?"
-        values: list[Any] = [start, end, *_cursor(cursor), severity_min]
-        if kinds:
-            where += f" AND kind IN ({','.join('?' * len(kinds))})"
-            values += kinds
-        if unacknowledged_only:
-            where += " AND NOT acknowledged"
-            if severity_min >= ALERT:
-                where += f" AND severity = {ALERT}"  # names the index of open alerts
-        rows = self._rows(
-            f"SELECT seq, {_EVENT_COLUMNS} FROM events WHERE {where} "  # noqa: S608
-            f"ORDER BY stamp, seq LIMIT {size + 1}",
-            values,
-        )
-        more = f"{rows[size - 1][2]}.{rows[size - 1][0]}" if len(rows) > size else ""
-        return Page([_event(row[1:]) for row in rows[:size]], more)
-
-    def tracks(
-        self,
-        start: int = 0,
-        end: int = 0,
-        *,
-        area: tuple[tuple[float, float], ...] = (),
-        object_classes: Sequence[int] = (),
-        identity: str = "",
-        confidence_min: float = 0.0,
-        page_size: int = 0,
-        cursor: str = "",
-    ) -> Page[bytes]:
-        """Serialised tracks, oldest first.
-
-        Args:
-            start: of the span, nanoseconds.
-            end: of the span; 0: until now.
-            area: polygon in map (east, north), metres; empty: everywhere.
-            object_classes: of Track.CLASS_*; empty: all.
-            identity: a track's UUID, or one of its sensor identities ("sensor:key").
-            confidence_min: least confidence.
-            page_size: rows a page; 0: 200.
-            cursor: of the page before.
-
-        Raises:
-            BadQueryError: a span, area or cursor that cannot be.
-        """
-        start, end = _span(start, end)
-        size = _size_of_page(page_size)
-        if 0 < len(area) < 3:
-            raise BadQueryError("an area needs three corners at least")
-        where = "stamp >= ? AND stamp < ? AND (stamp, track) > (?, ?)"
-        fixed: list[Any] = []
-        if object_classes:
-            where += f" AND object_class IN ({','.join('?' * len(object_classes))})"
-            fixed += [int(value) for value in object_classes]
-        if confidence_min > 0.0:
-            where += " AND confidence >= ?"
-            fixed.append(confidence_min)
-        if identity:
-            refs = self._refs(identity)
-            if not refs:
-                return Page([])
-            where += f" AND track IN ({','.join('?' * len(refs))})"
-            fixed += refs
-        if area:
-            where += " AND x BETWEEN ? AND ? AND y BETWEEN ? AND ?"
-            east, north = zip(*area, strict=True)
-            fixed += [min(east), max(east), min(north), max(north)]
-        found: list[bytes] = []
-        after = _cursor(cursor)
-        while True:
-            rows = self._rows(
-                f"SELECT stamp, track, x, y, payload FROM tracks WHERE {where} "  # noqa: S608
-                f"ORDER BY stamp, track LIMIT {size + 1}",
-                [start, end, *after, *fixed],
-            )
-            for index, (stamp, track, x, y, payload) in enumerate(rows[:size]):
-                after = (stamp, track)
-                if area and not inside(area, x, y):
-                    continue
-                found.append(zlib.decompress(payload))
-                if len(found) == size:
-                    last = index == len(rows) - 1
-                    return Page(found, "" if last else f"{stamp}.{track}")
-            if len(rows) <= size:
-                return Page(found)
-
-    def _refs(self, identity: str) -> list[int]:
-        rows = self._rows(
-            "SELECT ref FROM track_ids WHERE uuid = ? UNION SELECT track FROM identities WHERE "
-            "identity = ?",
-            (identity.lower(), identity),
-        )
-        return [int(row[0]) for row in rows][:500]
-
-    def evidence(self, track_id: str, limit: int = 0) -> list[bytes]:
-        """Serialised entries of a track's ledger, newest last; ``limit`` 0: all.
-
-        Raises:
-            BadQueryError: the track is not known.
-        """
-        rows = self._rows("SELECT ref FROM track_ids WHERE uuid = ?", (track_id.lower(),))
-        if not rows:
-            raise BadQueryError(f"no track {track_id} is in the history")
-        entries = self._rows(
-            "SELECT payload FROM evidence WHERE track = ? ORDER BY stamp DESC LIMIT ?",
-            (rows[0][0], limit if limit > 0 else -1),
-        )
-        return [zlib.decompress(entry[0]) for entry in reversed(entries)]
-
-    def detections(
-        self,
-        start: int = 0,
-        end: int = 0,
-        *,
-        sensors: Sequence[str] = (),
-        sensor_track_id: str = "",
-        page_size: int = 0,
-        cursor: str = "",
-    ) -> Page[bytes]:
-        """Serialised detections, oldest first.
-
-        Raises:
-            BadQueryError: a span or cursor that cannot be.
-        """
-        start, end = _span(start, end)
-        size = _size_of_page(page_size)
-        after = _cursor(cursor)
-        known = dict(self._rows("SELECT name, ref FROM sensors", ()))
-        refs = [known[name] for name in sensors if name in known] if sensors else [*known.values()]
-        rows: list[Any] = []
-        # Clustered by sensor, so that a quiet one is found among a busy one's millions.
-        for ref in refs:
-            where = "sensor = ? AND stamp >= ? AND stamp < ? AND (stamp, seq) > (?, ?)"
-            values = [ref, max(start, after[0]), end, *after]
-            if sensor_track_id:
-                where += " AND key = ? AND key != ''"
-                values.append(sensor_track_id)
-            rows += self._rows(
-                f"SELECT stamp, seq, payload FROM detections WHERE {where} "  # noqa: S608
-                f"ORDER BY stamp, seq LIMIT {size + 1}",
-                values,
-            )
-        rows.sort()
-        more = f"{rows[size - 1][0]}.{rows[size - 1][1]}" if len(rows) > size else ""
-        return Page([zlib.decompress(row[2]) for row in rows[:size]], more)
-
-    def statistics(self, start: int = 0, end: int = 0) -> Statistics:
-        """Counts over a span.
-
-        Raises:
-            BadQueryError: a span that cannot be.
-        """
-        start, end = _span(start, end)
-        span = (start, end)
-
-        def one(sql: str, values: Sequence[Any] = span) -> int:
-            return int(self._rows(sql, values)[0][0] or 0)
-
-        by_sensor = {
-            name: one(
-                "SELECT count(*) FROM detections WHERE sensor = ? AND stamp >= ? AND stamp < ?",
-                (ref, *span),
-            )
-            for name, ref in self._rows("SELECT name, ref FROM sensors ORDER BY name", ())
-        }
-        with _explained(self.path):
-            size, oldest = _bytes_used(self._db), _oldest(self._db)
-        return Statistics(
-            detections=sum(by_sensor.values()),
-            tracks=one("SELECT count(DISTINCT track) FROM tracks WHERE stamp >= ? AND stamp < ?"),
-            confirmed_tracks=one(
-                "SELECT count(DISTINCT track) FROM tracks WHERE stamp >= ? AND stamp < ? AND "
-                "state >= ?",
-                (*span, _CONFIRMED),
-            ),
-            events=one("SELECT count(*) FROM events WHERE stamp >= ? AND stamp < ?"),
-            unacknowledged_alerts=one(
-                "SELECT count(*) FROM events WHERE severity = 2 AND NOT acknowledged AND "
-                "stamp >= ? AND stamp < ?"
-            ),
-            database_bytes=size,
-            oldest=oldest,
-            by_sensor={name: count for name, count in by_sensor.items() if count},
-        )
-
-
-# Copies ---------------------------------------------------------------------------------------
-
-
-def back_up(
-    path: Path, target: Path, progress: Callable[[int, int], None] = lambda left, total: None
-) -> int:
-    """Copy a database that is in use, verify the copy, and return its bytes.
-
-    The copy has its name only once it is whole and verified. What is there already stays.
-
-    Raises:
-        StoreError: it cannot be copied, or the copy is not sound; nothing is left behind.
-    """
-    if target.exists():
-        raise StoreError(f"{target} is there already: give the copy another name")
-    part = target.with_name(target.name + ".part")
-    with _explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-    try:
-        with (
-            _explained(path),
-            contextlib.closing(
-                sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
-            ) as source,
-            contextlib.closing(sqlite3.connect(part)) as copy,
-        ):
-            # One step is one consistent picture: a writer in between would start it anew.
-            source.backup(copy, pages=-1, progress=lambda _, left, total: progress(left, total))
-            copy.execute("PRAGMA journal_mode = DELETE")
-            verdict = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            if verdict != "ok" or version_of(copy) != version_of(source):
-                raise StoreError(f"the copy is not sound ({verdict}): check the disk of {target}")
-        with _explained(target):
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            size = part.stat().st_size
-            part.rename(target)
-            _sync_folder(target.parent)
-        return size
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def quarantine(path: Path, stamp: str) -> Path:
-    """Move a damaged database, with its journal, out of the way; return where it is now.
-
-    Raises:
-        StoreError: it cannot be moved.
-    """
-    kept = path.with_name(f"{path.name}.damaged-{stamp}")
-    with _explained(path):
-        number = 1
-        while kept.exists():
-            number += 1
-            kept = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
-        for suffix in ("", "-wal", "-shm"):
-            source = path.with_name(path.name + suffix)
-            if source.exists():
-                source.rename(kept.with_name(kept.name + suffix))
-        _sync_folder(path.parent)
-    return kept
-
-
-def salvage(damaged: Path) -> tuple[list[EventRow], list[ZoneRow]]:
-    """Read what can still be read of the events and zones of a damaged database."""
-    events: list[EventRow] = []
-    zones: list[ZoneRow] = []
-    with (
-        contextlib.suppress(sqlite3.Error, ValueError, TypeError),
-        contextlib.closing(
-            sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
-        ) as source,
-    ):
-        source.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        zones.extend(
-            _zone(row)
-            for row in _until_damage(
-                source,
-                "SELECT id, name, outline, height_min, height_max, alert FROM zones ORDER BY place",
-            )
-        )
-        # From both ends: one bad page in the middle hides nothing beyond it.
-        seen: dict[str, EventRow] = {}
-        for order in ("ASC", "DESC"):
-            for row in _until_damage(
-                source,
-                f"SELECT {_EVENT_COLUMNS} FROM events ORDER BY seq {order}",  # noqa: S608
-            ):
-                event = _event(row)
-                seen.setdefault(event.id, event)
-        events = sorted(seen.values(), key=lambda event: event.stamp)
-    return events, zones
-
-
-def _until_damage(source: sqlite3.Connection, sql: str) -> Iterator[Sequence[Any]]:
-    with contextlib.suppress(sqlite3.Error):
-        yield from source.execute(sql)

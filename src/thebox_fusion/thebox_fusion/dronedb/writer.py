@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thebox_fusion.dronedb.copies import quarantine, salvage
+from thebox_fusion.dronedb.errors import DamagedError, StoreError
 from thebox_fusion.dronedb.records import EventRow, Row, ZoneRow
-from thebox_fusion.dronedb.store import DamagedError, Store, StoreError, quarantine, salvage
+from thebox_fusion.dronedb.store import Store
 
 __all__ = ["Resumed", "Retention", "Writer"]
 
