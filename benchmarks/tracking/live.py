@@ -18,14 +18,13 @@ from collections import Counter
 
 import numpy as np
 import skies
-from rclpy.serialization import deserialize_message, serialize_message
 
-from thebox_fusion.conversion import to_sighting, to_track_message
+from thebox_core.packed import PackedPicture, stamp_of
+from thebox_fusion.conversion import to_packed_track, to_sighting
 from thebox_fusion.offline import detection_of_record
 from thebox_fusion.ranging import Ranger
 from thebox_fusion.tracker import Tracker
 from thebox_fusion.tracker.views import tracks_of
-from thebox_interfaces.msg import Track, TrackArray
 
 EPOCH = 1.7e9
 
@@ -44,7 +43,6 @@ def main() -> None:
     tracker, ranger = Tracker(), Ranger()
     cost: Counter[str] = Counter()
     cycles: list[float] = []
-    messages: list[Track | None] = []
     begin, pictures = 0, 0
     for number in range(1, round(options.seconds * options.rate) + 1):
         now = number / options.rate
@@ -60,25 +58,21 @@ def main() -> None:
         marks.append(time.process_time())
         views = tracks_of(tracker.core, now, entries=1)
         marks.append(time.process_time())
-        spare = messages + [None] * (len(views) - len(messages))
-        array = TrackArray()
-        array.tracks = messages = [
-            to_track_message(view, EPOCH + now, used)
-            for view, used in zip(views, spare, strict=False)
-        ]
+        stamp = stamp_of(EPOCH + now)
+        tracks = [to_packed_track(view, stamp) for view in views]
         marks.append(time.process_time())
-        raw = serialize_message(array)
+        raw = PackedPicture(stamp, stamp, tracks).write()
         marks.append(time.process_time())
-        heard = deserialize_message(raw, TrackArray)
+        heard = PackedPicture.read(raw)
         marks.append(time.process_time())
         ranger.update([to_sighting(track) for track in heard.tracks])
         marks.append(time.process_time())
-        serialize_message(heard)
+        heard.write()
         marks.append(time.process_time())
         for name, spent in zip(
             (
-                *("fusion: track", "fusion: views", "fusion: messages", "fusion: serialise"),
-                *("range: deserialise", "range: estimate", "range: serialise"),
+                *("fusion: track", "fusion: views", "fusion: pack", "fusion: write"),
+                *("range: read", "range: estimate", "range: write"),
             ),
             np.diff(marks).tolist(),
             strict=True,

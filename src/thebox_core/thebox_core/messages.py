@@ -14,6 +14,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from unique_identifier_msgs.msg import UUID
 
+from thebox_core.packed import stamp_of
 from thebox_interfaces.msg import Detection, GimbalState, Track, VisualVerification
 
 __all__ = [
@@ -102,12 +103,7 @@ def to_time(value: float) -> Time:
     Raises:
         ValueError: not finite, or outside what a stamp can hold (1970 to 2038).
     """
-    if not 0.0 <= value < 2**31:
-        raise ValueError(f"{value} s cannot be written as a ROS stamp")
-    sec = int(value)
-    nanosec = round((value - sec) * 1e9)
-    if nanosec == 1_000_000_000:
-        sec, nanosec = sec + 1, 0
+    sec, nanosec = stamp_of(value)
     return Time(sec=sec, nanosec=nanosec)
 
 

@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
 
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import deserialize_message
 
 from thebox_core.messages import MODALITIES, from_uuid, new_detection, seconds, to_time
+from thebox_core.packed import PackedPicture, stamp_of
 from thebox_fusion import conversion
-from thebox_fusion.conversion import to_evidence, to_plot, to_track_message
+from thebox_fusion.conversion import to_evidence, to_packed_track, to_plot
 from thebox_fusion.ranging import Cue
-from thebox_fusion.tracker import Tracker
+from thebox_fusion.tracker import Tracker, TrackView
 from thebox_fusion.tracker.detection import MODALITIES as TRACKER_MODALITIES
 from thebox_fusion.tracker.ranging import RANGE_METHODS
-from thebox_interfaces.msg import Detection, Track
+from thebox_interfaces.msg import Detection, Track, TrackArray
 
 OWN = np.array([10.0, 20.0, 5.0])
 SPEED = np.array([3.0, 0.0, 0.0])
@@ -31,6 +32,13 @@ NUMBERS = (
     *("frequency", "bandwidth", "rssi", "sound_level"),
     *("angular_width", "angular_height", "confidence"),
 )
+
+
+def as_message(view: TrackView, time: float) -> Track:
+    stamp = stamp_of(time)
+    packed = PackedPicture(stamp, stamp, [to_packed_track(view, stamp)]).write()
+    (track,) = deserialize_message(packed, TrackArray).tracks
+    return track
 
 
 def test_names_agree_on_both_sides() -> None:
@@ -131,7 +139,7 @@ def test_no_numbers_break_the_tracker(numbers: list[float], more: list[float]) -
         tracker.add([to_plot(message, 1.0 + n, OWN, SPEED) for n in range(3)])
         tracker.advance(5.0)
     for view in tracker.tracks():
-        deserialize_message(serialize_message(to_track_message(view, 5.0)), Track)
+        as_message(view, 5.0)
 
 
 def test_a_track_as_a_message() -> None:
@@ -145,7 +153,7 @@ def test_a_track_as_a_message() -> None:
         tracker.add([to_plot(detection, 100.0 + 0.5 * n, np.zeros(3), np.zeros(3))])
         tracker.advance(100.0 + 0.5 * n)
     (view,) = tracker.tracks()
-    message = to_track_message(view, 109.5)
+    message = as_message(view, 109.5)
     assert from_uuid(message.id) == view.id
     assert message.number == view.number == 1
     assert message.state == Track.STATE_CONFIRMED
@@ -158,18 +166,19 @@ def test_a_track_as_a_message() -> None:
     assert message.covariance.reshape(6, 6) == pytest.approx(view.covariance, nan_ok=True)
     assert 0.5 < message.confidence <= 1.0
     assert message.reason
+    assert (message.rssi, message.detection_count) == (-50.0, view.detection_count)
+    assert 15 <= view.detection_count <= 20
     assert math.isnan(message.visual_verification.confidence)
     assert not message.range_observed
     assert seconds(message.first_seen) == pytest.approx(100.0)
     assert seconds(message.last_updated) == pytest.approx(109.5)
     assert to_time(109.5) == message.header.stamp
-    radar = new_detection()
-    radar.sensor, radar.modality, radar.range = "dspnor", Detection.MODALITY_RADAR, 900.0
-    radar.bearing = 2.0
-    tracker.add([to_plot(radar, 110.0, np.zeros(3), np.zeros(3))])
-    other = next(v for v in tracker.tracks(110.0) if v.sensors == ("dspnor",))
-    again = to_track_message(other, 110.0, to_track_message(view, 109.5))
-    assert serialize_message(again) == serialize_message(to_track_message(other, 110.0))
+    place = (message.position.x, message.position.y, message.position.z)
+    assert place == pytest.approx(view.position, nan_ok=True)
+    speed = (message.velocity.x, message.velocity.y, message.velocity.z)
+    assert speed == pytest.approx(view.velocity, nan_ok=True)
+    assert (message.elevation, message.range) == (view.elevation, view.range)
+    assert (message.elevation_std, message.range_std) == (view.elevation_sigma, view.range_sigma)
     kinds = set()
     for entry in tracker.ledger(view.id):
         evidence = to_evidence(entry)

@@ -18,9 +18,11 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.serialization import deserialize_message, serialize_message
 
 from thebox_core.health import OK
 from thebox_core.messages import new_detection, new_track, to_time, to_uuid
+from thebox_core.packed import PackedPicture, PackedTrack
 from thebox_core.parameters import ParameterError
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_fusion.conversion import set_range, to_readings, to_sighting
@@ -166,9 +168,21 @@ def test_readings_of_a_detection() -> None:
     assert to_readings(new_detection()) == []
 
 
+def packed(track: Track) -> PackedTrack:
+    return PackedPicture.read(serialize_message(TrackArray(tracks=[track]))).tracks[0]
+
+
+def unpacked(track: PackedTrack) -> Track:
+    picture = PackedPicture((0, 0), (0, 0), [track]).write()
+    return deserialize_message(picture, TrackArray).tracks[0]
+
+
 def test_a_range_gives_place_and_covariance_along_the_bearing() -> None:
-    track = emitter_track()
-    set_range(track, RangeEstimate(1000.0, 400.0, ("received power",), False), np.zeros(3))
+    changed = packed(emitter_track())
+    set_range(changed, RangeEstimate(1000.0, 400.0, ("received power",), False), np.zeros(3))
+    track = unpacked(changed)
+    assert (track.range, track.range_std, track.range_observed) == (1000.0, 400.0, False)
+    assert track.range_method == Track.RANGE_RSSI
     covariance = np.asarray(track.covariance).reshape(6, 6)
     spread, axes = np.linalg.eigh(covariance[:3, :3])
     place = np.array([track.position.x, track.position.y, track.position.z])
@@ -176,7 +190,16 @@ def test_a_range_gives_place_and_covariance_along_the_bearing() -> None:
     assert math.sqrt(spread[2]) == pytest.approx(400.0)
     assert covariance[3, 3] == 50.0 and not covariance[:3, 3:].any()
     both = RangeEstimate(1000.0, 200.0, ("own-ship manoeuvre", "received power"), True)
-    set_range(track, both, np.zeros(3))
+    set_range(changed, both, np.zeros(3))
+    track = unpacked(changed)
     assert track.range_method == Track.RANGE_COMBINED and track.range_observed
-    assert to_sighting(radar_track()).measured
-    assert not to_sighting(emitter_track()).triangulated
+    assert to_sighting(packed(radar_track())).measured
+    assert not to_sighting(packed(emitter_track())).triangulated
+
+
+def test_what_is_no_picture_is_counted(live: Any) -> None:
+    stage = Stage(live)
+    cut = serialize_message(TrackArray(tracks=[emitter_track()]))[:-30]
+    stage.tracks.publish(cut)
+    live.wait(lambda: live.value(HEALTH, "rejected.not_a_picture") == "1", "the reject to be told")
+    assert len(stage.picture(emitter_track()).tracks) == 1

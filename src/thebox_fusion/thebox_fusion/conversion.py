@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thebox_core.messages import MODALITIES, new_track, seconds, to_time, to_uuid
+from thebox_core.messages import MODALITIES, seconds, to_time
+from thebox_core.packed import Body, PackedTrack, body, stamp_of
 from thebox_fusion import tracker
 from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
 from thebox_interfaces.msg import Detection, Evidence, Track
@@ -19,10 +19,10 @@ __all__ = [
     "OBJECT_CLASSES",
     "set_range",
     "to_evidence",
+    "to_packed_track",
     "to_plot",
     "to_readings",
     "to_sighting",
-    "to_track_message",
 ]
 
 #: Words of classifiers and sensors that name a class of object.
@@ -133,47 +133,32 @@ def _larger(one: float, other: float) -> float:
     return one if math.isnan(other) else max(one, other)
 
 
-def _set_vector(target: object, values: Iterable[float]) -> None:
-    target.x, target.y, target.z = (float(v) for v in values)  # type: ignore[attr-defined]
-
-
-def to_track_message(view: tracker.TrackView, stamp: float, message: Track | None = None) -> Track:
-    """Return a track of the tracker as a message, at ``stamp`` seconds.
+def to_packed_track(view: tracker.TrackView, stamp: tuple[int, int]) -> PackedTrack:
+    """Return a track of the tracker as it goes on the wire.
 
     Args:
         view: the track.
-        stamp: the time that it stands for.
-        message: one of an earlier call to be filled again, which costs half of a new one.
+        stamp: (seconds, nanoseconds) that it stands for.
     """
-    if message is None:
-        message = new_track()
-    message.header.stamp = to_time(stamp)
-    message.header.frame_id = "map"
-    message.id = to_uuid(view.id)
-    message.number = view.number
-    message.state = int(view.state)
-    _set_vector(message.position, view.position)
-    _set_vector(message.velocity, view.velocity)
-    message.covariance = np.ascontiguousarray(view.covariance, dtype=np.float64).ravel()
-    message.range_observed = bool(view.range_observed)
-    message.bearing = float(view.bearing)
-    message.bearing_std = float(view.bearing_sigma)
-    message.elevation = float(view.elevation)
-    message.elevation_std = float(view.elevation_sigma)
-    message.range = float(view.range)
-    message.range_std = float(view.range_sigma)
-    message.range_method = _RANGE_METHODS[view.range_method]
-    message.confidence = float(view.existence)
-    message.reason = view.reason
-    message.label = view.label
-    message.object_class = OBJECT_CLASSES.get(view.label.lower(), Track.CLASS_UNKNOWN)
-    message.class_probability = float(view.label_probability)
-    message.sensors = list(view.sensors)
-    message.sensor_track_ids = sorted(view.keys)
-    message.frequencies = list(view.frequencies)
-    message.first_seen = to_time(view.first_seen)
-    message.last_updated = to_time(view.last_updated)
-    return message
+    fields = Body(
+        numbers=view.numbers.tobytes(),
+        range_method=_RANGE_METHODS[view.range_method],
+        range_observed=view.range_observed,
+        confidence=view.existence,
+        reason=view.reason,
+        object_class=OBJECT_CLASSES.get(view.label.lower(), Track.CLASS_UNKNOWN),
+        label=view.label,
+        class_probability=view.label_probability,
+        sensors=view.sensors,
+        sensor_track_ids=sorted(view.keys),
+        frequencies=view.frequencies,
+        rssi=view.rssi,
+        first_seen=stamp_of(view.first_seen),
+        last_updated=stamp_of(view.last_updated),
+        detection_count=view.detection_count,
+    )
+    identity = bytes.fromhex(view.id.replace("-", ""))
+    return PackedTrack(stamp, identity, view.number, int(view.state), body(fields))
 
 
 def to_evidence(entry: tracker.LedgerEntry) -> Evidence:
@@ -209,24 +194,26 @@ def to_readings(message: Detection) -> list[Reading]:
     ]
 
 
-def to_sighting(track: Track) -> Sighting:
-    """Return a Track message as the ranging takes it."""
-    method = track.range_method
+def to_sighting(track: PackedTrack) -> Sighting:
+    """Return a track as the ranging takes it."""
+    bearing, bearing_std, _, _, slant, slant_std, method, observed = track.angles_and_range
     return Sighting(
-        id=track.id.uuid.tobytes().hex(),
-        time=seconds(track.header.stamp),
-        bearing=track.bearing,
-        bearing_sigma=track.bearing_std,
-        range=track.range,
-        range_sigma=track.range_std,
-        measured=method == Track.RANGE_MEASURED and track.range_observed,
-        triangulated=method == Track.RANGE_TRIANGULATED and track.range_observed,
-        sources=tuple(track.sensor_track_ids),
-        sensors=tuple(track.sensors),
+        id=track.id.hex(),
+        time=track.time,
+        bearing=bearing,
+        bearing_sigma=bearing_std,
+        range=slant,
+        range_sigma=slant_std,
+        measured=bool(observed) and method == Track.RANGE_MEASURED,
+        triangulated=bool(observed) and method == Track.RANGE_TRIANGULATED,
+        sources=track.sensor_track_ids,
+        sensors=track.sensors,
     )
 
 
-def set_range(track: Track, estimate: RangeEstimate, own_position: NDArray[np.float64]) -> None:
+def set_range(
+    track: PackedTrack, estimate: RangeEstimate, own_position: NDArray[np.float64]
+) -> None:
     """Give a track a range, and the place and covariance that follow from it.
 
     The place lies on the track's own bearing, as uncertain along it as the range is.
@@ -237,25 +224,27 @@ def set_range(track: Track, estimate: RangeEstimate, own_position: NDArray[np.fl
         own_position: (3,) of the own-ship at the track's time, in map.
     """
     slant, sigma = estimate.range, estimate.sigma
-    track.range, track.range_std = slant, sigma
-    track.range_observed = estimate.observed
     methods = [_RANGE_METHODS[name] for name in estimate.methods]
-    track.range_method = methods[0] if len(methods) == 1 else Track.RANGE_COMBINED
-    elevation = track.elevation if math.isfinite(track.elevation) else 0.0
-    sin_b, cos_b = math.sin(track.bearing), math.cos(track.bearing)
-    sin_e, cos_e = math.sin(elevation), math.cos(elevation)
+    bearing, bearing_std, elevation, elevation_std, *_ = track.angles_and_range
+    up = elevation if math.isfinite(elevation) else 0.0
+    sin_b, cos_b = math.sin(bearing), math.cos(bearing)
+    sin_e, cos_e = math.sin(up), math.cos(up)
     along = np.array([sin_b * cos_e, cos_b * cos_e, sin_e])
     across = np.array([cos_b, -sin_b, 0.0])
     lift = np.array([-sin_b * sin_e, -cos_b * sin_e, cos_e])
-    _set_vector(track.position, own_position + slant * along)
     spread = np.zeros((3, 3))
-    angles = (track.bearing_std, track.elevation_std)
-    for axis, width in zip((across, lift), angles, strict=True):
+    for axis, width in zip((across, lift), (bearing_std, elevation_std), strict=True):
         known = width if math.isfinite(width) else math.pi / 4.0
         spread += np.outer(axis, axis) * (slant * min(known, 1.0)) ** 2
     spread += np.outer(along, along) * sigma**2
-    covariance = np.asarray(track.covariance, dtype=np.float64).reshape(6, 6).copy()
+    covariance = np.array(track.covariance).reshape(6, 6)
     covariance[:3, :] = 0.0
     covariance[:, :3] = 0.0
     covariance[:3, :3] = spread
-    track.covariance = covariance.ravel()
+    track.set_range(
+        (slant, sigma),
+        methods[0] if len(methods) == 1 else Track.RANGE_COMBINED,
+        estimate.observed,
+        (own_position + slant * along).tolist(),
+        covariance.tobytes(),
+    )

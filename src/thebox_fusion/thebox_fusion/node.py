@@ -16,18 +16,19 @@ from rclpy.subscription import Subscription
 
 from thebox_core.health import ERROR, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
-from thebox_core.messages import from_uuid, seconds, to_time
+from thebox_core.messages import from_uuid, seconds
 from thebox_core.node import ManagedNode, run
 from thebox_core.ownship import Pose
 from thebox_core.ownship_listener import OwnShip
+from thebox_core.packed import PackedPicture, stamp_of
 from thebox_core.parameters import Value
 from thebox_core.qos import DETECTIONS, STATE
-from thebox_fusion.conversion import to_evidence, to_plot, to_track_message
+from thebox_fusion.conversion import to_evidence, to_packed_track, to_plot
 from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameters
 from thebox_fusion.tracker import Detection as TrackerDetection
 from thebox_fusion.tracker import Tracker, TrackState
 from thebox_fusion.tracker.views import tracks_of
-from thebox_interfaces.msg import Detection, Track, TrackArray
+from thebox_interfaces.msg import Detection, TrackArray
 from thebox_interfaces.srv import GetTrackEvidence
 
 __all__ = ["Fusion", "main"]
@@ -56,7 +57,6 @@ class Fusion(ManagedNode):
         self.latency = Latency()
         self.cycle = Latency()
         self._states: Counter[TrackState] = Counter()
-        self._messages: list[Track | None] = []
         self._published = Rate()
         self._tracker_fault = ("", -math.inf)
         super().__init__(name, **options)
@@ -223,19 +223,11 @@ class Fusion(ManagedNode):
         self.tracker.own_ship(now, self._own_position, self._own_velocity)
 
     def _publish(self, now: float) -> None:
-        message = TrackArray()
-        message.header.stamp = to_time(now)
-        message.header.frame_id = "map"
-        message.newest_detection = to_time(self._newest)
+        stamp = stamp_of(now)
         # Extrapolated; the tracker's own time stays.
         views = tracks_of(self.tracker.core, now, entries=1)
-        # Publishing serialises: the messages are free to be filled again.
-        spare = self._messages + [None] * (len(views) - len(self._messages))
-        message.tracks = [
-            to_track_message(view, now, used) for view, used in zip(views, spare, strict=False)
-        ]
-        self._messages = message.tracks
-        self._publisher.publish(message)
+        tracks = [to_packed_track(view, stamp) for view in views]
+        self._publisher.publish(PackedPicture(stamp, stamp_of(self._newest), tracks).write())
         self._published.add(now)
         self._states = Counter(view.state for view in views)
 

@@ -15,9 +15,9 @@ from rclpy.subscription import Subscription
 
 from thebox_core.health import WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
-from thebox_core.messages import seconds
 from thebox_core.node import ManagedNode, run
 from thebox_core.ownship_listener import OwnShip
+from thebox_core.packed import PackedPicture
 from thebox_core.parameters import Parameter, Value
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_fusion.conversion import set_range, to_readings, to_sighting
@@ -59,6 +59,7 @@ class RangeNode(ManagedNode):
 
     def __init__(self, name: str = "range", **options: Any) -> None:
         self.detections = Tally()
+        self.rejected = Tally()
         self.cycle = Latency()
         self._published = Rate()
         self._methods: Counter[str] = Counter()
@@ -93,7 +94,10 @@ class RangeNode(ManagedNode):
 
     def activate(self) -> None:
         """Subscribe to the tracks and to every sensor."""
-        self._tracks = self.create_subscription(TrackArray, "tracks/fused", self._on_tracks, STATE)
+        # Raw: of a picture only the numbers that a range changes are read and written.
+        self._tracks = self.create_subscription(
+            TrackArray, "tracks/fused", self._on_tracks, STATE, raw=True
+        )
         self._discover()
         self._discovery = self.create_timer(
             _DISCOVERY_PERIOD, self._discover, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -138,9 +142,18 @@ class RangeNode(ManagedNode):
         if readings:
             self.detections.add(message.sensor or "unnamed")
 
-    def _on_tracks(self, message: TrackArray) -> None:
+    def _on_tracks(self, message: bytes) -> None:
         begun = time.monotonic()
-        stamp = seconds(message.header.stamp)
+        try:
+            picture = PackedPicture.read(message)
+        except ValueError as error:
+            self.rejected.add("not_a_picture")
+            self.get_logger().warning(
+                f"{error}: does another release publish tracks/fused here?",
+                throttle_duration_sec=10.0,
+            )
+            return
+        stamp = picture.time
         if stamp < self._last_stamp - 5.0:
             self.get_logger().warning("the clock jumped back: the ranging begins anew")
             self.ranger = Ranger(_settings(self.values))
@@ -148,13 +161,13 @@ class RangeNode(ManagedNode):
         pose = self._own_ship.history.at(stamp)
         if math.isfinite(pose.east):
             self._own_position = np.nan_to_num(np.array([pose.east, pose.north, pose.up]))
-        estimates = self.ranger.update([to_sighting(track) for track in message.tracks])
+        estimates = self.ranger.update([to_sighting(track) for track in picture.tracks])
         methods: Counter[str] = Counter()
-        for track, estimate in zip(message.tracks, estimates, strict=True):
+        for track, estimate in zip(picture.tracks, estimates, strict=True):
             methods[" and ".join(sorted(estimate.methods)) or "none"] += 1
             if any(method in _CUES for method in estimate.methods):
                 set_range(track, estimate, self._own_position)
-        self._publisher.publish(message)
+        self._publisher.publish(picture.write())
         self._published.add(self.now())
         self._methods = methods
         self.cycle.add(time.monotonic() - begun)
@@ -166,6 +179,7 @@ class RangeNode(ManagedNode):
         report.put("rate", self._published.per_second(now))
         report.put("age", self._published.age(now))
         report.put_all(latency_values("cycle", self.cycle))
+        report.put_all((f"rejected.{reason}", count) for reason, count in self.rejected.items())
         report.put_all((f"readings.{s}", count) for s, count in self.detections.items())
         for method, number in sorted(self._methods.items()):
             report.put(f"tracks.{method.replace(' ', '_')}", number)

@@ -19,13 +19,11 @@ import hashlib
 import heapq
 import itertools
 import json
-import marshal
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import rclpy
@@ -38,10 +36,11 @@ from thebox_bringup.graph import NAMESPACE, NODES, GraphError, NodeSpec, spec
 from thebox_bringup.recording.bag import BagError, BagReader, BagWriter, Qos, Recorded, Topic
 from thebox_bringup.recording.tap import message_class
 from thebox_bringup.settings import SettingsError, parse_assignment
-from thebox_interfaces.msg import RawDatagram, TrackArray
+from thebox_core.packed import PackedPicture
+from thebox_interfaces.msg import RawDatagram, Track, TrackArray
 from thebox_sensors.transport import Datagram
 
-__all__ = ["Bus", "Outcome", "replay_offline", "run_offline", "values_of"]
+__all__ = ["Bus", "Outcome", "replay_offline", "run_offline"]
 
 _RAW = "thebox_interfaces/msg/RawDatagram"
 #: Drivers that talk with their sensor in real time: their detections are taken as recorded.
@@ -75,8 +74,21 @@ class _Wire:
 
 @dataclass(eq=False)
 class _Ear:
+    """Attributes: kind: the message class that is wanted; None: as it was published."""
+
     topic: str
     callback: Callable[[Any], None]
+    kind: Any = None
+    raw: bool = False
+
+    def hear(self, message: Any) -> None:
+        """Take a message in the form that is wanted, as DDS would give it."""
+        packed = isinstance(message, bytes)
+        if self.raw and not packed:
+            message = serialize_message(message)
+        elif packed and not self.raw and self.kind is not None:
+            message = deserialize_message(message, self.kind)
+        self.callback(message)
 
 
 @dataclass(eq=False)
@@ -126,11 +138,13 @@ class Bus:
     def publish(self, name: str, message: Any) -> None:
         """Let every subscriber hear a message."""
         for ear in tuple(self.listeners.get(name, ())):
-            ear.callback(message)
+            ear.hear(message)
 
-    def listen(self, name: str, callback: Callable[[Any], None]) -> _Ear:
-        """Hear a topic from now on."""
-        ear = _Ear(name, callback)
+    def listen(
+        self, name: str, callback: Callable[[Any], None], kind: Any = None, *, raw: bool = False
+    ) -> _Ear:
+        """Hear a topic from now on; without a ``kind``, in the form that it is published in."""
+        ear = _Ear(name, callback, kind, raw)
         self.listeners.setdefault(name, []).append(ear)
         return ear
 
@@ -188,10 +202,16 @@ class _OfflineNode:
         return _Wire(self.bus, name)
 
     def create_subscription(
-        self, kind: Any, topic: str, callback: Callable[[Any], None], *_: Any, **__: Any
+        self,
+        kind: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        *_: Any,
+        raw: bool = False,
+        **__: Any,
     ) -> _Ear:
         """A subscription to the bus."""
-        return self.bus.listen(self._full(topic), callback)
+        return self.bus.listen(self._full(topic), callback, kind, raw=raw)
 
     def create_timer(
         self, timer_period_sec: float, callback: Callable[[], None], *_: Any, **__: Any
@@ -236,37 +256,6 @@ class _OfflineNode:
     def get_topic_names_and_types(self, *_: Any, **__: Any) -> list[tuple[str, list[str]]]:
         """The topics of the bus."""
         return [(name, [kind]) for name, kind in sorted(self.bus.types.items())]
-
-
-@lru_cache(maxsize=64)
-def _fields(kind: type) -> tuple[tuple[str, bool], ...]:
-    """Fields of a message class by name, and whether each holds messages."""
-    types = kind.get_fields_and_field_types()  # type: ignore[attr-defined]
-    return tuple((name, "/" in idl) for name, idl in types.items())
-
-
-def values_of(message: Any) -> bytes:
-    """Every value of a message as bytes, bit for bit.
-
-    Not its serialised form: what that holds between the values, to align them, is left as it was
-    in memory and differs from run to run.
-    """
-    parts: list[bytes] = []
-    plain: list[Any] = []
-    for name, nested in _fields(type(message)):
-        value = getattr(message, name)
-        if nested:
-            many = value if isinstance(value, (list, tuple)) else (value,)
-            plain.append(len(many))
-            parts += map(values_of, many)
-        elif hasattr(value, "tobytes"):
-            raw = value.tobytes()
-            plain.append(len(raw))
-            parts.append(raw)
-        else:
-            plain.append(value)
-    # Version 2 writes doubles in binary and equal values without references to each other.
-    return marshal.dumps(plain, 2) + b"".join(parts)
 
 
 @dataclass
@@ -457,16 +446,16 @@ def _listen_and_play(run: _Run, out: BagWriter | None) -> Outcome:
     kept: list[Recorded] = []
     tracks_name = f"{run.space.rstrip('/')}/tracks"
 
-    def on_tracks(message: TrackArray) -> None:
-        digest.update(values_of(message))
+    def on_tracks(message: bytes) -> None:
+        digest.update(message)
         outcome.pictures += 1
-        for track in message.tracks:
-            if track.state >= track.STATE_CONFIRMED:
-                tracks.setdefault(bytes(track.id.uuid), track.number)
+        for track in PackedPicture.read(message).tracks:
+            if track.state >= Track.STATE_CONFIRMED:
+                tracks.setdefault(track.id, track.number)
         if out is not None:
-            kept.append(Recorded(tracks_name, run.bus.time, serialize_message(message)))
+            kept.append(Recorded(tracks_name, run.bus.time, message))
 
-    run.bus.listen(run.tracks_topic, on_tracks)
+    run.bus.listen(run.tracks_topic, on_tracks, TrackArray, raw=True)
 
     def on_detection(message: Any, name: str) -> None:
         outcome.detections[message.sensor] = outcome.detections.get(message.sensor, 0) + 1

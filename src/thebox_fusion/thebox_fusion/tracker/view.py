@@ -61,7 +61,11 @@ class TrackView:
         keys: the sensors' identities joined in this track, each "sensor:key".
         sensors: names of the sensors that contributed.
         frequencies: Hz, of its emitters, newest of each.
+        rssi: dBm, of its emitter that was heard last; NaN when none was.
         first_seen, last_updated: seconds.
+        detection_count: independent detections that went into it.
+        numbers: (48,) position, velocity, covariance (row-major), bearing, elevation and range,
+            each with its sigma: the above in one piece.
         ledger: the newest entries (of a tentative track one), newest last; the whole from
             `Tracker.ledger`.
     """
@@ -87,6 +91,9 @@ class TrackView:
     keys: frozenset[str]
     sensors: tuple[str, ...]
     frequencies: tuple[float, ...]
+    rssi: float
     first_seen: float
     last_updated: float
+    detection_count: int
+    numbers: FloatArray
     ledger: tuple[LedgerEntry, ...] = field(default=())

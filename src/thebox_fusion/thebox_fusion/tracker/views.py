@@ -231,20 +231,13 @@ def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]
         elevation = np.arctan2(r[:, 2], ground)
         if bank is state.bearings:
             bearing, bearing_sigma = pointed(core, bank, bearing, bearing_sigma, when)
+        told = (bearing, bearing_sigma, elevation, elevation_sigma, slant, slant_sigma)
+        numbers = np.concatenate(
+            [centre, spread.reshape(count, 36), np.stack(told, axis=1)], axis=1
+        )
         # Plain lists: element by element, arrays are many times slower.
         columns = np.stack(
-            [
-                bearing,
-                bearing_sigma,
-                elevation,
-                elevation_sigma,
-                slant,
-                slant_sigma,
-                bank.probability(),
-                bank.first_seen,
-                bank.last_hit,
-            ],
-            axis=1,
+            [*told, bank.probability(), bank.first_seen, bank.last_hit, np.rint(bank.hits)], axis=1
         ).tolist()
         flags = zip(
             bank.number.tolist(),
@@ -296,12 +289,21 @@ def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]
                         for f in (float(state.keys.frequency[k]) for k in keys)
                         if math.isfinite(f)
                     ),
+                    rssi=_power(core, keys) if keys else math.nan,
                     first_seen=value[7],
                     last_updated=value[8],
+                    detection_count=int(value[9]),
+                    numbers=numbers[row],
                     ledger=newest,
                 )
             )
     return result
+
+
+def _power(core: Core, keys: list[int]) -> float:
+    """The received power of the emitter heard last."""
+    table = core.state.keys
+    return float(table.rssi[max(keys, key=lambda k: float(table.time[k]))])
 
 
 def _label(core: Core, score: FloatArray) -> tuple[str, float]:
