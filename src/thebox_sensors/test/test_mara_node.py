@@ -19,6 +19,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.parameter import Parameter
+
 from thebox_core.health import OK, STALE, WARN
 from thebox_core.messages import seconds
 from thebox_core.qos import DETECTIONS
@@ -146,6 +148,19 @@ def test_a_bad_field_is_counted_and_the_rest_is_used(live: Any, udp: Callable[..
     }
 
 
+def test_confidence_counts_in_what_the_operator_says(live: Any, udp: Callable[..., None]) -> None:
+    node, heard = start(live)
+    udp(node, b"bearing_deg=5 confidence=1")
+    live.wait(lambda: len(heard) == 1, "a detection")
+    done = live.in_executor(
+        lambda: node.set_parameters([Parameter("confidence_scale", value="percent")])
+    )
+    assert done[0].successful
+    udp(node, b"bearing_deg=5 confidence=1")
+    live.wait(lambda: len(heard) == 2, "a second detection")
+    assert [detection.confidence for detection in heard] == pytest.approx([1.0, 0.01])
+
+
 def test_bow_relative_bearings_need_the_own_ship(live: Any, udp: Callable[..., None]) -> None:
     node, heard = start(live, bearing_reference="bow", mounting_offset=math.radians(30.0))
     udp(node, observation(bearing_deg=90.0))
@@ -213,6 +228,8 @@ def test_heartbeats_are_in_the_health(live: Any, udp: Callable[..., None]) -> No
     live.wait(lambda: "unit S9: no heartbeat for" in live.told()["mara: input"], "it to be missed")
     assert live.level("mara: input") == WARN
     live.wait(beat("nominal again"), "the heartbeat again")
+    assert live.level("mara: input") == OK
+    live.wait(beat("running, no faults, errors: 0"), "a status that denies trouble")
     assert live.level("mara: input") == OK
     assert not heard
     assert node.rejected.total() == 0

@@ -74,11 +74,19 @@ def test_gga_takes_its_date_from_the_receiver() -> None:
         ("235959.00", 1757030401.0, 1757030399.0),
         ("000001.00", 1757030398.0, 1757030401.0),
         ("120000.00", 1757030401.0 + 43200, 1757030400.0 + 43200),
+        # A leap second is the first of the next day, on either side of midnight.
+        ("235960.50", 1757030400.0, 1757030400.5),
+        ("235960", 1757030399.0, 1757030400.0),
     ],
 )
 def test_time_of_day_over_midnight(clock: str, received: float, expected: float) -> None:
     (fix,) = read(sentence(GGA.replace("003643.50", clock)), received)
     assert fix.time == expected
+
+
+def test_a_leap_second_of_rmc() -> None:
+    fix = read(sentence(RMC.replace("003643.50", "235960.50")))[0]
+    assert fix.time == 1757116800.5
 
 
 def test_gga_takes_its_date_from_rmc_when_the_receiver_gives_none() -> None:

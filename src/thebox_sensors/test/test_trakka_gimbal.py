@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from thebox_sensors.protocol_base import wrap_angle
 from thebox_sensors.trakka import protocol
-from thebox_sensors.trakka.camera import PoseHistory
+from thebox_sensors.trakka.camera import Camera, PoseHistory
 from thebox_sensors.trakka.gimbal import SETTLE_TOLERANCE, GimbalController, Limits, SlewState
 
 STOP = protocol.stop()
@@ -264,3 +264,21 @@ def test_poses_between_and_shortly_after_those_read() -> None:
     poses.add(5.0, 0.0, 0.0)  # the clock was set back
     assert poses.at(5.0) == (0.0, 0.0)
     assert all(map(math.isnan, poses.at(10.05)))
+
+
+def test_an_elevation_after_a_loss_makes_no_pair() -> None:
+    camera = Camera(lambda: None, lambda reason: None, lambda line: None)
+
+    def tell(register: protocol.Register, value: float, stamp: float, unbroken: bool) -> None:
+        camera.take(protocol.RegisterValue(register, value, unbroken), stamp)
+
+    tell(protocol.Register.AZIMUTH, 0.5, 100.0, True)
+    tell(protocol.Register.ELEVATION, 0.1, 100.0, True)
+    assert camera.poses.at(100.0) == pytest.approx((0.5, 0.1))
+    tell(protocol.Register.AZIMUTH, 0.6, 101.0, True)
+    tell(protocol.Register.ELEVATION, 0.2, 101.0, False)
+    assert math.isnan(camera.poses.at(101.0)[0])
+    # An azimuth after a loss begins a pair.
+    tell(protocol.Register.AZIMUTH, 0.7, 102.0, False)
+    tell(protocol.Register.ELEVATION, 0.3, 102.0, True)
+    assert camera.poses.at(102.0) == pytest.approx((0.7, 0.3))

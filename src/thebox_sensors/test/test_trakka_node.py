@@ -5,20 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import math
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +25,8 @@ from action_msgs.msg import GoalStatus
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import GetParameters
 from rclpy.action import ActionClient
-from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage, Image
 
-from thebox_core.qos import PICTURES, STATE
+from thebox_core.qos import STATE
 from thebox_interfaces.action import SlewTo
 from thebox_interfaces.msg import Detection, GimbalState
 from thebox_interfaces.srv import SetCameraLock, SetGimbalMode, SetZoom
@@ -43,201 +35,7 @@ from thebox_sensors.trakka.node import Trakka
 pytestmark = pytest.mark.graph
 
 
-def _checked(body: bytes) -> bytes:
-    """A frame by the wire description: Fletcher's two sums modulo 255 over class to payload."""
-    a = b = 0
-    for byte in body:
-        a = (a + byte) % 255
-        b = (b + a) % 255
-    return b"\xa7\x54" + body + bytes((a, b))
-
-
-class GimbalPeer:
-    """A gimbal with two axes that listens, obeys and answers as the camera's interface says.
-
-    It keeps moving when its client goes away: the worst that a camera may do.
-
-    Args:
-        cut_after: bytes of a session after which the link is cut, counted in ``cut_side``.
-        cut_side: "out" (bytes sent to the driver) or "in" (bytes received).
-    """
-
-    ACCELERATION = math.radians(120.0)
-
-    def __init__(self, cut_after: int | None = None, cut_side: str = "out", port: int = 0) -> None:
-        self.angles = [0.3, -0.1]
-        self.rates = [0.0, 0.0]
-        self.wanted = [0.0, 0.0]
-        self.fastest = 0.0
-        self.mode = 0
-        self.zoom = [1.0, 2.0, 4.0]
-        self.zoomed: list[tuple[int, int, float]] = []
-        self.indication: list[tuple[int, int]] = []
-        self.sessions = 0
-        self.first_commands: list[list[tuple[int, int]]] = []
-        self.mute = False
-        self.cut_after = cut_after
-        self.cut_side = cut_side
-        self.history: list[tuple[float, float, float]] = []
-        self.faults: list[str] = []
-        self._lock = threading.Lock()
-        self._sent = self._received = 0
-        self._connection: socket.socket | None = None
-        self._stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self._listener.settimeout(0.05)
-        self.port = self._listener.getsockname()[1]
-        self._threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._move, self._serve)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def close(self) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
-
-    @property
-    def still(self) -> bool:
-        return not any(self.wanted) and not any(self.rates)
-
-    def angle_at(self, stamp: float) -> tuple[float, float]:
-        """True angles at a system time."""
-        with self._lock:
-            place = min(bisect_left(self.history, (stamp,)), len(self.history) - 1)
-            return self.history[place][1:]
-
-    def _move(self) -> None:
-        before = time.monotonic()
-        while not self._stopping.wait(0.002):
-            now = time.monotonic()
-            passed, before = now - before, now
-            with self._lock:
-                for axis in (0, 1):
-                    limit = self.ACCELERATION * passed
-                    change = self.wanted[axis] - self.rates[axis]
-                    self.rates[axis] += max(-limit, min(limit, change))
-                    self.angles[axis] += self.rates[axis] * passed
-                    self.fastest = max(self.fastest, abs(self.rates[axis]))
-                self.angles[0] = math.remainder(self.angles[0], 2 * math.pi)
-                self.history.append((time.time(), *self.angles))
-
-    def _serve(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                continue
-            self.sessions += 1
-            self.first_commands.append([])
-            self._sent = self._received = 0
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(0.05)
-                self._connection = connection
-                self._attend(connection)
-            self._connection = None
-
-    def _attend(self, connection: socket.socket) -> None:
-        held = b""
-        while not self._stopping.is_set():
-            try:
-                chunk = connection.recv(4096)
-            except TimeoutError:
-                continue
-            if not chunk:
-                return
-            if self.cut_side == "in" and self.cut_after is not None:
-                chunk = chunk[: self.cut_after - self._received]
-            self._received += len(chunk)
-            held += chunk
-            while len(held) >= 6:
-                assert held[:2] == b"\xa7\x54", held
-                length = struct.unpack_from("<H", held, 4)[0]
-                if len(held) < 8 + length:
-                    break
-                frame, held = held[: 8 + length], held[8 + length :]
-                if _checked(frame[2:-2]) != frame:
-                    self.faults.append(f"bad check bytes: {frame.hex()}")
-                self._obey(connection, (frame[2], frame[3]), frame[6:-2])
-            if self.cut_side == "in" and self._received == self.cut_after:
-                self.cut_after = None
-                return
-
-    def _obey(self, connection: socket.socket, message: tuple[int, int], content: bytes) -> None:
-        self.first_commands[-1].append(message)
-        if message == (1, 3):
-            (register,) = struct.unpack("<H", content)
-            self._answer(connection, register)
-        elif message in ((2, 2), (2, 3)):
-            (rate,) = struct.unpack("<f", content)
-            if abs(rate) > math.radians(60.0):
-                self.faults.append(f"rate {rate}")
-                return
-            if self.mode == 0:
-                self.wanted[message[1] - 2] = rate
-        elif message == (2, 0x81):
-            self.mode = content[0]
-            if self.mode != 0:
-                self.wanted = [0.0, 0.0]
-        elif message == (0x81, 2):
-            self.zoomed.append(struct.unpack("<BBf", content))
-        elif message == (0x82, 3):
-            self.indication.append(struct.unpack("<Bh", content))
-        else:
-            self.faults.append(f"unexpected message {message}")
-
-    def _answer(self, connection: socket.socket, register: int) -> None:
-        if self.mute:
-            return
-        with self._lock:
-            values = {
-                0x1809: self.angles[0],
-                0x180A: self.angles[1],
-                0x1101: self.zoom[0],
-                0x1201: self.zoom[1],
-                0x1401: self.zoom[2],
-            }
-        if register == 0x0800:
-            number = struct.pack("<I", self.mode)
-        else:
-            number = struct.pack("<f", values[register])
-        self.send(_checked(b"\x01\x04\x06\x00" + struct.pack("<H", register) + number))
-
-    def send(self, data: bytes) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        if self.cut_side == "out" and self.cut_after is not None:
-            data = data[: self.cut_after - self._sent]
-        connection.sendall(data)
-        self._sent += len(data)
-        if self.cut_side == "out" and self._sent == self.cut_after:
-            self.cut_after = None
-            connection.shutdown(socket.SHUT_RDWR)
-            raise ConnectionError("cut")
-
-    def track(self, azimuth: float, elevation: float, *, source: int = 1, status: int = 1) -> None:
-        """Tell of a target, by its errors from the picture's centre."""
-        content = struct.pack("<BHBBffBB", source, 7, status, 80, azimuth, elevation, 1, 90)
-        self.send(_checked(b"\x82\x07" + struct.pack("<H", len(content)) + content))
-
-
-@pytest.fixture
-def gimbal() -> Iterator[Callable[..., GimbalPeer]]:
-    peers: list[GimbalPeer] = []
-
-    def make(**options: Any) -> GimbalPeer:
-        peers.append(GimbalPeer(**options))
-        return peers[-1]
-
-    yield make
-    for peer in peers:
-        peer.close()
-
-
-def start(live: Any, peer: GimbalPeer, **parameters: Any) -> Any:
+def start(live: Any, peer: Any, **parameters: Any) -> Any:
     options = {"source": f"tcp://127.0.0.1:{peer.port}", "bearing_reference": "true", **parameters}
     return live.start(Trakka, **options)
 
@@ -710,100 +508,6 @@ def test_a_hundred_circles_leave_nothing_behind(live: Any, gimbal: Any) -> None:
     live.in_executor(node.trigger_configure)
     live.in_executor(node.trigger_activate)
     linked(live, node)
-
-
-def test_pictures_of_a_topic_are_passed_on(live: Any, gimbal: Any) -> None:
-    peer = gimbal()
-    node = start(live, peer, video__source="topic:/thebox/raw_pictures")
-    linked(live, node)
-    heard = live.listen(Image, "camera/image_raw", PICTURES)
-    publisher = live.observer.create_publisher(Image, "raw_pictures", PICTURES)
-    image = Image(height=2, width=3, encoding="bgr8", step=9)
-    image.data = bytes(range(18))
-    live.wait(lambda: publisher.publish(image) or heard, "a picture")
-    assert bytes(heard[0].data) == bytes(range(18))
-
-
-def test_pictures_of_a_file_come_while_somebody_looks(
-    live: Any, gimbal: Any, tmp_path: Any
-) -> None:
-    cv = pytest.importorskip("cv2", reason="OpenCV is not installed")
-    path = tmp_path / "sky.avi"
-    writer = cv.VideoWriter(str(path), cv.VideoWriter_fourcc(*"MJPG"), 20.0, (64, 48))
-    for step in range(10):
-        writer.write(np.full((48, 64, 3), 20 * step, dtype=np.uint8))
-    writer.release()
-    peer = gimbal()
-    node = start(live, peer, video__source=str(path))
-    linked(live, node)
-    live.wait(lambda: live.level("trakka: video") == 0, "the video's health")
-    assert node._reader.pictures == 0
-    raw = live.listen(Image, "camera/image_raw", PICTURES)
-    compressed = live.listen(CompressedImage, "camera/image_raw/compressed", PICTURES)
-    live.wait(lambda: len(raw) >= 12 and len(compressed) >= 12, "pictures, also after the end")
-    image = raw[-1]
-    assert (image.height, image.width, image.encoding, image.step) == (48, 64, "bgr8", 192)
-    assert len(image.data) == 48 * 64 * 3
-    picture = cv.imdecode(np.frombuffer(compressed[-1].data, np.uint8), cv.IMREAD_COLOR)
-    assert picture.shape == (48, 64, 3)
-
-
-class Mjpeg(BaseHTTPRequestHandler):
-    """A network camera: grey pictures, one after the other, for as long as somebody reads."""
-
-    def do_GET(self) -> None:
-        import cv2
-
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
-        self.end_headers()
-        for shade in range(100_000):
-            pixels = np.full((48, 64, 3), shade % 256, dtype=np.uint8)
-            jpeg = cv2.imencode(".jpg", pixels)[1].tobytes()
-            head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            try:
-                self.wfile.write(head.encode() + jpeg + b"\r\n")
-            except OSError:
-                return
-            time.sleep(0.02)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing."""
-
-
-def test_pictures_of_a_network_stream_and_of_one_that_is_lost(live: Any, gimbal: Any) -> None:
-    pytest.importorskip("cv2", reason="OpenCV is not installed")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Mjpeg)
-    server.daemon_threads = True
-    port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    peer = gimbal()
-    try:
-        node = start(live, peer, video__source=f"http://127.0.0.1:{port}/")
-        linked(live, node)
-        raw = live.listen(Image, "camera/image_raw", PICTURES)
-        live.wait(lambda: len(raw) >= 5, "pictures of the stream")
-        assert (raw[-1].height, raw[-1].width, raw[-1].encoding) == (48, 64, "bgr8")
-        assert raw[-1].header.frame_id == "trakka_link"
-    finally:
-        server.shutdown()
-        server.server_close()
-    changed = live.in_executor(
-        lambda: node.set_parameters([Parameter("video.source", value="http://127.0.0.1:9/")])
-    )
-    assert changed[0].successful
-    live.wait(lambda: live.level("trakka: video") == 2, "the loss told")
-    assert "no pictures from" in live.told()["trakka: video"]
-
-
-def test_a_missing_video_file_is_told(live: Any, gimbal: Any) -> None:
-    peer = gimbal()
-    node = start(live, peer, video__source="/nowhere/sky.avi")
-    linked(live, node)
-    live.listen(Image, "camera/image_raw", PICTURES)
-    live.wait(lambda: live.level("trakka: video") == 2, "an error")
-    # Without OpenCV that is what is told, and what to install.
-    assert "video file" in live.told()["trakka: video"] or "OpenCV" in live.told()["trakka: video"]
 
 
 @pytest.mark.parametrize(

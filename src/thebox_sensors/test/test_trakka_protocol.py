@@ -34,6 +34,7 @@ def track(*values: Any) -> bytes:
 
 
 AZIMUTH = register(0x1809, 0.5)
+ELEVATION = register(0x180A, -0.25)
 TRACK = track(1, 7, 3, 80, 0.125, -0.25, 1, 90)
 
 
@@ -180,7 +181,7 @@ SESSION = b"".join(
     [
         b"\x54\xa7 tail of a frame",
         AZIMUTH,
-        register(0x180A, -0.25),
+        ELEVATION,
         b"\xa7",
         TRACK,
         b"\xa7\x54\xa7\x54",
@@ -236,6 +237,31 @@ def test_every_single_damaged_byte_is_noticed() -> None:
                 assert RegisterValue not in {type(record) for record in parsed.records}
                 assert parsed.rejects
             assert len(parsed.records) <= 2
+
+
+def test_angles_of_two_polls_are_told_from_a_pair() -> None:
+    damaged = bytes((*ELEVATION[:-1], ELEVATION[-1] ^ 1))
+    other = bytes((*AZIMUTH[:-1], AZIMUTH[-1] ^ 1))
+    parser = protocol.Parser()
+
+    def unbroken(stream: bytes) -> list[bool]:
+        return [
+            record.unbroken
+            for record in parser.feed(stream).records
+            if isinstance(record, RegisterValue)
+        ]
+
+    assert unbroken(AZIMUTH + ELEVATION) == [True, True]
+    assert unbroken(AZIMUTH + TRACK + ELEVATION) == [True, True]
+    # An elevation and the azimuth of the next poll are lost.
+    assert unbroken(AZIMUTH + damaged + other + ELEVATION) == [True, False]
+    assert unbroken(AZIMUTH + damaged + other + TRACK + ELEVATION) == [True, False]
+    assert unbroken(AZIMUTH + b"noise" + ELEVATION) == [True, False]
+    # A value that cannot be is lost as well.
+    assert unbroken(AZIMUTH + register(0x180A, math.nan) + ELEVATION) == [True, False]
+    assert unbroken(AZIMUTH + ELEVATION[:5]) == [True]
+    parser.reset()
+    assert unbroken(ELEVATION[5:] + AZIMUTH + ELEVATION) == [False, True]
 
 
 def test_a_good_frame_waits_for_little_behind_a_false_start() -> None:

@@ -129,10 +129,17 @@ def _no_constant(literal: str) -> object:
 
 
 _decode_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
+_decode_loose_json = json.JSONDecoder(object_pairs_hook=_unique).decode
 
 
-def decode_json(text: str, brackets_limit: int) -> object:
-    """Decode strict JSON: no NaN or Infinity, no key twice, bounded nesting.
+def decode_json(text: str, brackets_limit: int, constants: bool = False) -> object:
+    """Decode JSON: no key twice, bounded nesting.
+
+    Args:
+        text: to be decoded.
+        brackets_limit: most opening brackets.
+        constants: whether NaN and Infinity are read, which JSON does not have and some
+            programs write all the same; else they make it `not_json`.
 
     Raises:
         Reject: `too_deep` for more than `brackets_limit` opening brackets, `duplicate_key`,
@@ -141,7 +148,7 @@ def decode_json(text: str, brackets_limit: int) -> object:
     if text.count("{") + text.count("[") > brackets_limit:
         raise Reject("too_deep", f"more than {brackets_limit} brackets")
     try:
-        value: object = _decode_json(text)
+        value: object = (_decode_loose_json if constants else _decode_json)(text)
     except Reject:
         raise
     except (ValueError, RecursionError):

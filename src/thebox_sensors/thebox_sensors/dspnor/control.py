@@ -108,6 +108,8 @@ class RadarControl:
         log: takes a line for the operator, and whether it is a warning.
         poll_interval: time between two polls of the status, seconds.
         answer_timeout: how long an answer may take, seconds.
+        clock: spaces the requests; handed on from one control to the next of the same driver, so
+            that a radar that is controlled anew is not asked twice within a second.
     """
 
     def __init__(
@@ -116,12 +118,13 @@ class RadarControl:
         log: Callable[[str, bool], None],
         poll_interval: float = 5.0,
         answer_timeout: float = 5.0,
+        clock: d2d.RequestClock | None = None,
     ) -> None:
         self._address = address
         self._log = log
         self._poll_interval = poll_interval
         self._answer_timeout = answer_timeout
-        self._clock = d2d.RequestClock()
+        self._clock = clock or d2d.RequestClock()
         self._changed = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None

@@ -55,6 +55,7 @@ class Dspnor(SensorDriver):
     def __init__(self, name: str = "dspnor", **options: Any) -> None:
         self._control: RadarControl | None = None
         self._discovery: Discovery | None = None
+        self._request_clock = d2d.RequestClock()
         self._turn_began = math.nan
         self._turn_period = math.nan
         self._system_status: SystemStatus | None = None
@@ -118,6 +119,7 @@ class Dspnor(SensorDriver):
                 self._log_control,
                 values["control.poll_interval"],
                 values["control.answer_timeout"],
+                self._request_clock,
             )
             self._control.start(self.sensor)
 

@@ -9,6 +9,7 @@ used as long as a bearing or a position is left.
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -45,6 +46,11 @@ _UNITS_LIMIT = 64
 """Most units whose state is kept; the one heard longest ago goes first."""
 _TROUBLE = ("error", "fail", "fault", "degraded", "warn", "offline", "critical", "low battery")
 """Parts of a status text that say that the unit is not well."""
+_NO_TROUBLE = re.compile(
+    r"\b(?:no|0|zero|without)\s+(?:active\s+)?(?:errors?|fail(?:ure)?s?|faults?|warn(?:ing)?s?)\b"
+    r"|\b(?:errors?|faults?|warnings?|failures?)\s*[:=]\s*(?:0|none|no)\b"
+)
+"""What speaks of trouble and says that there is none."""
 
 
 def _sigmas(channel: str, bearing: float, elevation: float) -> tuple[Parameter, ...]:
@@ -85,6 +91,14 @@ class Mara(SensorDriver):
             "UNKNOWN",
             "Channel of an observation that does not name one.",
             choices=("UNKNOWN", "EO", "IR", "ACOUSTIC"),
+        ),
+        Parameter(
+            "confidence_scale",
+            "auto",
+            "What the units' confidence counts in: a fraction of 1, percent, or auto: percent "
+            "where it is above 1. Set percent for units that send it so: auto takes their 1 for "
+            "certain.",
+            choices=("auto", "fraction", "percent"),
         ),
         *_sigmas("EO", 0.0087, 0.0087),
         *_sigmas("IR", 0.0087, 0.0087),
@@ -128,7 +142,13 @@ class Mara(SensorDriver):
 
     def make_parser(self) -> Parser:
         """Return a MARA parser; a CSV header must come again after a reconnection."""
-        return Parser()
+        return Parser(self.values["confidence_scale"])
+
+    def parameters_changed(self, names: set[str]) -> None:
+        """Read on with another scale where it changed; the rest is read when it is used."""
+        super().parameters_changed(names)
+        if "confidence_scale" in names and "_parser" in self.__dict__:
+            self._parser.confidence_scale = self.values["confidence_scale"]
 
     def record_time(self, record: Record) -> float:
         """Return the unit's timestamp, NaN when the line has none."""
@@ -258,8 +278,14 @@ class Mara(SensorDriver):
                 report.find(
                     WARN, f"unit {name}: no heartbeat for {age:.0f} s; check its power and link"
                 )
-            elif any(word in beat.status.lower() for word in _TROUBLE):
+            elif _tells_trouble(beat.status):
                 report.find(WARN, f"unit {name} says: {beat.status}")
+
+
+def _tells_trouble(status: str) -> bool:
+    """Whether a unit's own words say that it is not well."""
+    words = _NO_TROUBLE.sub("", status.lower())
+    return any(word in words for word in _TROUBLE)
 
 
 def _flat(variance: float) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -8,6 +8,7 @@ line: a JSON object, `key=value` pairs (parted by blanks, commas or semicolons, 
 quoted), or comma-separated values. A CSV line that names columns sets them for the lines after
 it; without one they are in the order of `COLUMNS`. Names are read without regard to case.
 
+JSON may hold NaN, as Python writes an unknown number; it counts as absent, as it does in CSV.
 A field out of range is rejected alone (its reason is in `FIELD_REASONS`) and the record goes on
 without it, unless neither a bearing nor a position is left.
 """
@@ -20,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from thebox_sensors.protocol_base import (
     EARLIEST_TIME,
@@ -70,7 +71,7 @@ COLUMNS = (
 FIELD_REASONS = {
     "bad_time": "a timestamp that is no ISO 8601 time of this century",
     "bad_identity": "a sensor, object or track id that is too long or no text",
-    "bad_confidence": "a confidence outside 0 to 1 and 0 to 100",
+    "bad_confidence": "a confidence that is no number or outside its scale (0 to 1, or 0 to 100)",
     "bad_bearing": "a bearing that is no number or beyond a full turn",
     "bad_elevation": "an elevation that is no number or outside -90 to 90 degrees",
     "bad_range": "a range that is no number or outside 0 to 200 km",
@@ -104,6 +105,7 @@ _CHANNELS = {
 _CHANNEL_OF = {alias: channel for channel, aliases in _CHANNELS.items() for alias in aliases}
 _KNOWN = frozenset(COLUMNS)
 ValueT = TypeVar("ValueT")
+ConfidenceScale = Literal["auto", "fraction", "percent"]
 _KIND_KEYS = ("type", "message_type", "msg_type", "message", "event")
 _HEARTBEATS = frozenset({"heartbeat", "status", "hb", "alive", "keepalive", "ping", "health"})
 _AMBIGUOUS = frozenset({"status", "alive", "ping"})
@@ -115,10 +117,12 @@ _PAIR = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _FIRST_KEY = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.\-]{0,63}\s*=", re.ASCII)
+_QUOTED = re.compile(r'"[^"]*"')
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\- ]{0,63}", re.ASCII)
 _TIME = re.compile(
-    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2}):?([0-9]{2})"
-    r"(?:[.,]([0-9]{1,9})[0-9]*)?\s*(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2})?)?",
+    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2})"
+    r"(?::?([0-9]{2})(?:[.,]([0-9]{1,9})[0-9]*)?)?\s*"
+    r"(?:([Zz])|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?",
     re.ASCII,
 )
 
@@ -135,7 +139,7 @@ class Observation:
     object_id: str
     track_id: str
     confidence: float
-    """[0, 1]. A number above 1 on the wire, or with a % sign, is a percentage."""
+    """[0, 1]. With a % sign it is a percentage, else as `confidence_scale` says."""
     bearing: float
     """Clockwise, [0, 2*pi), radians. From true north or the bow: the unit does not say, the
     driver's `bearing_reference` does."""
@@ -170,9 +174,15 @@ class Heartbeat:
 
 
 class Parser:
-    """Reads MARA datagrams (`parse`) or a stream (`feed`); remembers the CSV columns."""
+    """Reads MARA datagrams (`parse`) or a stream (`feed`); remembers the CSV columns.
 
-    def __init__(self) -> None:
+    Args:
+        confidence_scale: what a confidence counts in; `auto` takes a number above 1 for a
+            percentage, which reads a unit's 1 % as certainty.
+    """
+
+    def __init__(self, confidence_scale: ConfidenceScale = "auto") -> None:
+        self.confidence_scale = confidence_scale
         self._framer = LineFramer(LINE_LIMIT)
         self._columns: tuple[str, ...] | None = None
         self._field_rejects: list[Reject] = []
@@ -268,9 +278,11 @@ class Parser:
         longitude = self._field(_longitude, fields, "lon", math.nan)
         if math.isnan(latitude) != math.isnan(longitude):
             latitude = longitude = math.nan
-            self._field_rejects.append(
-                Reject("bad_position", "latitude or longitude without the other")
-            )
+            # Where the other one was sent, it has been rejected already.
+            if _is_absent(fields.get("lat")) or _is_absent(fields.get("lon")):
+                self._field_rejects.append(
+                    Reject("bad_position", "latitude or longitude without the other")
+                )
         if math.isnan(bearing) and math.isnan(latitude):
             raise Reject("no_direction", "an observation with neither bearing nor position")
         return Observation(
@@ -279,7 +291,7 @@ class Parser:
             sensor_id=self._field(_identity, fields, "sensor_id", ""),
             object_id=self._field(_identity, fields, "object_id", ""),
             track_id=self._field(_identity, fields, "track_id", ""),
-            confidence=self._field(_confidence, fields, "confidence", math.nan),
+            confidence=self._field(self._confidence, fields, "confidence", math.nan),
             bearing=bearing,
             elevation=self._field(_elevation, fields, "elevation_deg", math.nan),
             range=self._field(_range, fields, "range_m", math.nan),
@@ -291,6 +303,16 @@ class Parser:
             attributes=() if _KNOWN.issuperset(fields) else _attributes(fields, _KNOWN),
         )
 
+    def _confidence(self, value: object) -> float:
+        percent = isinstance(value, str) and value.strip().endswith("%")
+        if isinstance(value, str):
+            value = value.strip().rstrip("%")
+        highest = 1.0 if self.confidence_scale == "fraction" and not percent else 100.0
+        number = _number(value, 0.0, highest, "bad_confidence", "confidence")
+        if self.confidence_scale == "auto":
+            percent = percent or number > 1.0
+        return number / 100.0 if percent or self.confidence_scale == "percent" else number
+
     def _field(
         self,
         read: Callable[[object], ValueT],
@@ -299,7 +321,7 @@ class Parser:
         absent: ValueT,
     ) -> ValueT:
         value = fields.get(name)
-        if value is None or (isinstance(value, str) and value.strip().lower() in _ABSENT):
+        if _is_absent(value):
             return absent
         try:
             return read(value)
@@ -308,8 +330,14 @@ class Parser:
             return absent
 
 
+def _is_absent(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _ABSENT
+    return value is None or value != value  # noqa: PLR0124 - only NaN differs from itself
+
+
 def _json_fields(line: str) -> dict[str, object]:
-    value = decode_json(line, COLUMNS_LIMIT)
+    value = decode_json(line, COLUMNS_LIMIT, constants=True)
     if not isinstance(value, dict):
         raise Reject("not_json", f"{show(value)} instead of an object")
     return _lower_keys(list(value.items()))
@@ -339,7 +367,8 @@ def _pairs(line: str) -> dict[str, object]:
 
 
 def _split_csv(line: str) -> list[str]:
-    separator = ";" if "," not in line and ";" in line else ","
+    bare = _QUOTED.sub("", line) if '"' in line else line
+    separator = ";" if "," not in bare and ";" in bare else ","
     if '"' not in line:
         return line.split(separator)
     try:
@@ -413,14 +442,6 @@ def _longitude(value: object) -> float:
     return math.radians(_number(value, -180.0, 180.0, "bad_position", "lon"))
 
 
-def _confidence(value: object) -> float:
-    percent = isinstance(value, str) and value.strip().endswith("%")
-    if isinstance(value, str):
-        value = value.strip().rstrip("%")
-    number = _number(value, 0.0, 100.0, "bad_confidence", "confidence")
-    return number / 100.0 if percent or number > 1.0 else number
-
-
 def _identity(value: object) -> str:
     if type(value) is int and value.bit_length() <= 128:
         return str(value)
@@ -454,7 +475,7 @@ def _time(value: object) -> float:
         # A leap second (60) is the first of the next minute.
         whole = datetime(
             int(year), int(month), int(day), int(hour), int(minute), tzinfo=timezone.utc
-        ) + timedelta(seconds=_sexagesimal(second))
+        ) + timedelta(seconds=_sexagesimal(second or "0"))
     except (ValueError, OverflowError):
         raise Reject("bad_time", f"timestamp is {show(value)}, no such time") from None
     time = whole.timestamp() - (-offset if sign == "-" else offset)

@@ -72,6 +72,7 @@ _HEADER = b"UdPbC\0"
 _OTHER_HEADERS = (b"RaUdP\0", b"RrUdP\0", b"RpUdP\0", b"RaUdPn", b"NkPgN\0")
 _USED = frozenset({"RMC", "VTG", "GGA", "HDG", "HDT", "THS", "ROT"})
 _TAG_BLOCK = re.compile(r"\\([^\\*]*)\*([0-9A-Fa-f]{2})\\")
+_LEAP_SECOND = re.compile(r"235960(?:\.[0-9]*)?", re.ASCII)
 _SENTENCE = re.compile(r"[$!]([^*$!]*)(?:\*([0-9A-Fa-f]{2})?)?")
 
 
@@ -272,10 +273,10 @@ class Parser:
     def _time_of_day(self, message: NMEAMessage) -> float:
         clock = _clock(message)
         reference = self._received if math.isfinite(self._received) else self._rmc_time
-        if clock is None or math.isnan(reference):
+        if math.isnan(clock) or math.isnan(reference):
             return math.nan
         midnight = reference - reference % _DAY
-        time = midnight + _seconds(clock)
+        time = midnight + clock
         # The day that brings it closest to the receiver's clock: right over midnight.
         return time + _DAY * round((reference - time) / _DAY)
 
@@ -383,18 +384,19 @@ def _check_mode(message: NMEAMessage, name: str) -> None:
         raise Reject("simulator", f"{message.msgID} is marked as simulated")
 
 
-def _seconds(clock: datetime.time) -> float:
-    return 3600.0 * clock.hour + 60.0 * clock.minute + clock.second + clock.microsecond / 1e6
-
-
-def _clock(message: NMEAMessage) -> datetime.time | None:
+def _clock(message: NMEAMessage) -> float:
+    """Read the time of day, seconds; NaN when there is none."""
     clock = getattr(message, "time", "")
     if isinstance(clock, datetime.time):
-        return clock
+        return 3600.0 * clock.hour + 60.0 * clock.minute + clock.second + clock.microsecond / 1e6
     # pynmeagps reads a time or date that does not exist like an empty one.
-    if message.payload and message.payload[0]:
-        raise Reject("bad_time", f"the time is {show(message.payload[0])}")
-    return None
+    text = message.payload[0] if message.payload else ""
+    if _LEAP_SECOND.fullmatch(text):
+        # As everywhere in POSIX time, a leap second is the first of the next day.
+        return _DAY + float(f"0{text[6:]}")
+    if text:
+        raise Reject("bad_time", f"the time is {show(text)}")
+    return math.nan
 
 
 def _date_time(message: NMEAMessage) -> float:
@@ -403,10 +405,10 @@ def _date_time(message: NMEAMessage) -> float:
         if len(message.payload) > 8 and message.payload[8]:
             raise Reject("bad_time", f"RMC's date is {show(message.payload[8])}")
         return math.nan
-    if clock is None:
+    if math.isnan(clock):
         return math.nan
     midnight = datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.timezone.utc)
-    time = midnight.timestamp() + _seconds(clock)
+    time = midnight.timestamp() + clock
     return checked(time, EARLIEST_TIME, LATEST_TIME, "bad_time", "RMC's time")
 
 

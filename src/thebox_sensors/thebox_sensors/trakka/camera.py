@@ -262,6 +262,10 @@ class Camera:
         register, value = record.register, record.value
         with self._changed:
             self._heard = now
+            if not record.unbroken:
+                # The elevation that belonged to it may be among what was lost: the next one
+                # would be of a later poll, when the gimbal has turned on.
+                self._azimuth = (math.nan, math.nan)
             if register is protocol.Register.AZIMUTH:
                 self._azimuth = (value, now)
             elif register is protocol.Register.ELEVATION:

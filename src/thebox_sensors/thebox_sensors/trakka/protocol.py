@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from struct import Struct
 from typing import Literal
@@ -89,6 +89,9 @@ class RegisterValue:
     register: Register
     value: float
     """Radians for the angles, a ratio for the zooms, a `GimbalMode` for the mode."""
+    unbroken: bool = field(default=True, compare=False)
+    """Whether nothing was lost between the register's value before it and this one: only then
+    may the two be taken for answers to the same poll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Frame:
     message: tuple[int, int]
     """Class and code."""
     payload: bytes
+    unbroken: bool = True
+    """Whether it follows the frame before it without a damaged byte between."""
 
 
 def fletcher(content: bytes | bytearray) -> bytes:
@@ -149,6 +154,7 @@ class Framer:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._broken = False
 
     @property
     def pending(self) -> int:
@@ -158,6 +164,7 @@ class Framer:
     def reset(self) -> None:
         """Forget a part of a frame, as after a reconnection."""
         self._held.clear()
+        self._broken = False
 
     def feed(self, chunk: bytes) -> Parsed[Frame]:
         """Take the next bytes; return the frames they complete. Never raises."""
@@ -172,6 +179,7 @@ class Framer:
                 # The last byte may be the first half of a start.
                 start = len(held) - (1 if held.endswith(START[:1]) and len(held) > at else 0)
             skipped += start - at
+            self._broken = self._broken or start > at
             at = start
             if len(held) - at < _HEADER.size:
                 break
@@ -190,12 +198,14 @@ class Framer:
                 skipped = 0
             if reason:
                 # The start may have been part of something else: look behind it.
+                self._broken = True
                 what = f"class {message_class:02X} code {code:02X} length {length}"
                 parsed.rejects.append(Reject(reason, what))
                 at += len(START)
                 continue
             payload = bytes(held[at + _HEADER.size : end - 2])
-            parsed.records.append(Frame((message_class, code), payload))
+            parsed.records.append(Frame((message_class, code), payload, not self._broken))
+            self._broken = False
             at = end
         if skipped:
             parsed.rejects.append(Reject("garbage", f"{skipped} bytes skipped"))
@@ -208,6 +218,7 @@ class Parser:
 
     def __init__(self) -> None:
         self._framer = Framer()
+        self._broken = False
 
     @property
     def pending(self) -> int:
@@ -217,6 +228,7 @@ class Parser:
     def reset(self) -> None:
         """Forget a part of a frame, as after a reconnection."""
         self._framer.reset()
+        self._broken = False
 
     def feed(self, chunk: bytes) -> Parsed[Record]:
         """Read the next bytes of the stream; never raises.
@@ -229,11 +241,17 @@ class Parser:
             framed = self._framer.feed(chunk[begin : begin + _CHUNK_LIMIT])
             parsed.rejects += framed.rejects
             for frame in framed.records:
+                self._broken = self._broken or not frame.unbroken
                 outcome = _outcome(frame)
                 if isinstance(outcome, Reject):
+                    self._broken = self._broken or outcome.reason == "bad_value"
                     parsed.rejects.append(outcome)
-                else:
-                    parsed.records.append(outcome)
+                    continue
+                if isinstance(outcome, RegisterValue):
+                    if self._broken:
+                        outcome = replace(outcome, unbroken=False)
+                    self._broken = False
+                parsed.records.append(outcome)
         return parsed
 
     def parse(self, datagram: bytes) -> Parsed[Record]:

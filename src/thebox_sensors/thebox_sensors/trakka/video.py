@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -84,6 +85,12 @@ def open_cv() -> Any:
     Raises:
         VideoError: it is not installed.
     """
+    # OpenCV takes these from the environment only. What it would print of a source that is away
+    # is in the diagnostics, in words; repeated at every try it would fill the log. RTSP pictures
+    # that come in the connection itself are not lost; a camera that refuses sends datagrams.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp")
     try:
         return importlib.import_module("cv2")
     except ImportError as error:
