@@ -45,6 +45,13 @@ def test_pictures_of_a_topic_are_passed_on(live: Any) -> None:
     image.data = bytes(range(18))
     live.wait(lambda: publisher.publish(image) or heard, "a picture")
     assert bytes(heard[0].data) == bytes(range(18))
+    # One whose numbers do not agree harms nobody.
+    live.listen(CompressedImage, "camera/image_raw/compressed", PICTURES)
+    image.width = 100
+    live.wait(
+        lambda: publisher.publish(image) or live.level("trakka: video") == 1, "the fault to be told"
+    )
+    assert "100 by 2 with 18 bytes" in live.told()["trakka: video"]
 
 
 def test_pictures_of_a_file_come_while_somebody_looks(live: Any, tmp_path: Any) -> None:
@@ -56,7 +63,7 @@ def test_pictures_of_a_file_come_while_somebody_looks(live: Any, tmp_path: Any) 
     writer.release()
     node = start(live, video__source=str(path))
     live.wait(lambda: live.level("trakka: video") == 0, "the video's health")
-    assert node._reader.pictures == 0
+    assert node._pictures.reader.pictures == 0
     raw = live.listen(Image, "camera/image_raw", PICTURES)
     compressed = live.listen(CompressedImage, "camera/image_raw/compressed", PICTURES)
     live.wait(lambda: len(raw) >= 12 and len(compressed) >= 12, "pictures, also after the end")

@@ -4,25 +4,22 @@
 
 from __future__ import annotations
 
-import array
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import KeyValue
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import CompressedImage, Image
 
 from thebox_core.health import ERROR, OK, WARN, Report
 from thebox_core.messages import new_gimbal_state, to_time
 from thebox_core.node import run
 from thebox_core.parameters import Value
-from thebox_core.qos import PICTURES, STATE
+from thebox_core.qos import STATE
 from thebox_interfaces.action import SlewTo
 from thebox_interfaces.msg import Detection, GimbalState
 from thebox_interfaces.srv import SetCameraLock, SetGimbalMode, SetZoom
@@ -32,6 +29,7 @@ from thebox_sensors.trakka import protocol, video
 from thebox_sensors.trakka.camera import Aim, Camera, Ended, Progress, Slew
 from thebox_sensors.trakka.gimbal import Limits
 from thebox_sensors.trakka.parameters import DEVICE_PARAMETERS, PARAMETERS
+from thebox_sensors.trakka.pictures import Pictures
 from thebox_sensors.transport import Transport
 
 __all__ = ["Trakka", "main"]
@@ -111,15 +109,12 @@ class Trakka(SensorDriver):
         self._held_by = ""
         self._goals: dict[bytes, _Goal] = {}
         self._over: deque[tuple[bytes, Ended]] = deque()
-        self._reader: video.VideoReader | None = None
-        self._relay: Any = None
-        self._relayed = 0
-        self._video_fault = ""
+        self._pictures = Pictures(self)
         self._state_timer: Any = None
         self._commanded_view = math.nan
         super().__init__(name, **options)
         self.health.add("gimbal", self._report_gimbal)
-        self.health.add("video", self._report_video)
+        self.health.add("video", self._pictures.report)
 
     # Life cycle -------------------------------------------------------------------------------
 
@@ -134,10 +129,7 @@ class Trakka(SensorDriver):
     def configure(self) -> None:
         """Create publishers, services and the action."""
         self._state_publisher = self.create_publisher(GimbalState, "camera/gimbal_state", STATE)
-        self._image_publisher = self.create_publisher(Image, "camera/image_raw", PICTURES)
-        self._compressed_publisher = self.create_publisher(
-            CompressedImage, "camera/image_raw/compressed", PICTURES
-        )
+        self._pictures.configure()
         self._served = (
             self.create_service(SetZoom, "~/set_zoom", self._set_zoom),
             self.create_service(SetGimbalMode, "~/set_gimbal_mode", self._set_gimbal_mode),
@@ -159,11 +151,11 @@ class Trakka(SensorDriver):
             # Steady: the camera is polled in real time, also while a simulated clock stands.
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        self._start_video()
+        self._pictures.start(self.sensor, self._frame_id)
 
     def deactivate(self) -> None:
         """Stop the gimbal, then disconnect."""
-        self._stop_video()
+        self._pictures.stop()
         if self._state_timer is not None:
             self.destroy_timer(self._state_timer)
             self._state_timer = None
@@ -176,10 +168,10 @@ class Trakka(SensorDriver):
     def cleanup(self) -> None:
         """Release publishers, services and the action."""
         super().cleanup()
-        for release in ("_state_publisher", "_image_publisher", "_compressed_publisher"):
-            publisher = self.__dict__.pop(release, None)
-            if publisher is not None:
-                self.destroy_publisher(publisher)
+        self._pictures.cleanup()
+        publisher = self.__dict__.pop("_state_publisher", None)
+        if publisher is not None:
+            self.destroy_publisher(publisher)
         for service in self.__dict__.pop("_served", ()):
             self.destroy_service(service)
         server = self.__dict__.pop("_slew_server", None)
@@ -196,8 +188,8 @@ class Trakka(SensorDriver):
             return
         super().parameters_changed(names)
         if self.is_active and any(name.startswith("video.") for name in names):
-            self._stop_video()
-            self._start_video()
+            self._pictures.stop()
+            self._pictures.start(self.sensor, self._frame_id)
 
     def _make_camera(self) -> Camera:
         values = self.values
@@ -540,86 +532,6 @@ class Trakka(SensorDriver):
         response.held_by = self._held_by
         return response
 
-    # Pictures ---------------------------------------------------------------------------------
-
-    def _start_video(self) -> None:
-        self._video_fault = ""
-        source = video.parse(self.values["video.source"])
-        if source.kind == "topic":
-            self._relay = self.create_subscription(
-                Image, source.place, self._relay_picture, PICTURES
-            )
-        elif source.kind != "none":
-            self._reader = video.VideoReader(
-                source,
-                self._show,
-                self._pictures_wanted,
-                self.values["video.rate_max"],
-                self.values["video.loop"],
-            )
-            self._reader.start(self.sensor)
-
-    def _stop_video(self) -> None:
-        if self._reader is not None:
-            self._reader.stop()
-            self._reader = None
-        if self._relay is not None:
-            self.destroy_subscription(self._relay)
-            self._relay = None
-
-    def _pictures_wanted(self) -> bool:
-        # Ctrl-C ends the context before the node is closed: nobody can be asked then.
-        return self.context.ok() and bool(
-            self._image_publisher.get_subscription_count()
-            or self._compressed_publisher.get_subscription_count()
-        )
-
-    def _show(self, picture: video.Picture) -> None:
-        """Publish a picture, in the reader's thread."""
-        simulated = self.get_clock().ros_time_is_active
-        taken = (self.now() if simulated else picture.time) - self.values["video.latency"]
-        pixels = picture.pixels
-        image = Image()
-        image.header.stamp = to_time(max(taken, 0.0))
-        image.header.frame_id = self._frame_id
-        image.height, image.width = pixels.shape[:2]
-        image.encoding = "mono8" if pixels.ndim == 2 else "bgr8"
-        image.step = int(np.prod(pixels.shape[1:]))
-        if self._image_publisher.get_subscription_count():
-            image.data = array.array("B", pixels.tobytes())
-            self._image_publisher.publish(image)
-        if self._compressed_publisher.get_subscription_count():
-            self._publish_compressed(image, pixels)
-
-    def _relay_picture(self, image: Image) -> None:
-        self._relayed += 1
-        if self._image_publisher.get_subscription_count():
-            self._image_publisher.publish(image)
-        if self._compressed_publisher.get_subscription_count():
-            channels = {"mono8": 1, "bgr8": 3, "rgb8": 3}.get(image.encoding, 0)
-            if not channels or image.step * image.height != len(image.data):
-                self._video_fault = (
-                    f"pictures in {image.encoding or 'no'} encoding are passed on, not compressed"
-                )
-                return
-            rows = np.frombuffer(image.data, dtype=np.uint8).reshape(image.height, image.step)
-            pixels = rows[:, : image.width * channels].reshape(image.height, image.width, channels)
-            if image.encoding == "rgb8":
-                pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-            self._publish_compressed(image, pixels)
-
-    def _publish_compressed(self, image: Image, pixels: Any) -> None:
-        try:
-            coded = video.encode_jpeg(pixels, self.values["video.jpeg_quality"])
-        except video.VideoError as error:
-            self._video_fault = str(error)
-            return
-        compressed = CompressedImage()
-        compressed.header = image.header
-        compressed.format = f"{image.encoding}; jpeg compressed bgr8"
-        compressed.data = array.array("B", coded)
-        self._compressed_publisher.publish(compressed)
-
     # Health -----------------------------------------------------------------------------------
 
     def _report_gimbal(self, report: Report) -> None:
@@ -659,36 +571,6 @@ class Trakka(SensorDriver):
             report.findings.append(
                 "slewing" if view.slewing else "following" if view.following else "still"
             )
-
-    def _report_video(self, report: Report) -> None:
-        source = video.parse(self.values["video.source"])
-        report.put("source", self.values["video.source"])
-        if source.kind == "none":
-            report.findings.append("no source is set")
-            return
-        reader = self._reader
-        if source.kind == "topic":
-            report.put("pictures", self._relayed)
-            report.put("publishers", self.count_publishers(source.place) if self.is_active else 0)
-            if self.is_active and not self.count_publishers(source.place):
-                report.find(WARN, f"nobody publishes {source.place}")
-        elif reader is not None:
-            report.put("pictures", reader.pictures)
-            report.put("open", reader.is_open)
-            report.put("width", reader.size[0])
-            report.put("height", reader.size[1])
-            if reader.fault:
-                report.find(ERROR, reader.fault)
-            if reader.ended:
-                report.find(WARN, "the video file has ended")
-            elif not reader.is_open and not reader.fault:
-                report.findings.append("closed: nobody looks")
-            try:
-                video.open_cv()
-            except video.VideoError as error:
-                report.find(ERROR, str(error))
-        if self._video_fault:
-            report.find(WARN, self._video_fault)
 
 
 def main() -> None:
