@@ -15,7 +15,7 @@ TWO_PI = 2 * math.pi
 
 
 def pose(time: float, heading: float = 0.0, east: float = 0.0, speed: float = 0.0) -> Pose:
-    return Pose(time, east, 2.0, 3.0, speed, 0.0, 0.0, heading)
+    return Pose(time, east, 2.0, 3.0, speed, 0.0, 0.0, heading, 0.0)
 
 
 def history(*poses: Pose, max_age: float = 5.0) -> OwnShipHistory:
@@ -46,6 +46,17 @@ def test_the_shorter_way_across_north(first: float, second: float) -> None:
     middle = history(pose(0.0, first), pose(1.0, second)).at(0.5).heading
     assert math.remainder(middle - (6.3 - TWO_PI) / 2, TWO_PI) == pytest.approx(0.0, abs=1e-9)
     assert 0.0 <= middle < TWO_PI
+
+
+def test_a_turn_goes_on_for_a_moment() -> None:
+    filled = history(
+        pose(10.0, 6.2)._replace(turn_rate=0.5), pose(10.1, 6.25)._replace(turn_rate=0.5)
+    )
+    assert filled.at(10.3).heading == pytest.approx(6.35 - TWO_PI)
+    assert filled.at(10.05).turn_rate == pytest.approx(0.5)
+    # Seconds later it may be over; and without a known rate the bow stays where it was.
+    assert filled.at(12.0).heading == 6.25
+    assert history(pose(10.0, 1.0)).at(10.2).heading == 1.0
 
 
 def test_extrapolated_by_its_velocity_and_no_further_than_it_serves() -> None:

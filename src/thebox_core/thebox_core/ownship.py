@@ -15,6 +15,8 @@ from typing import NamedTuple
 __all__ = ["OwnShipHistory", "Pose"]
 
 _TWO_PI = 2.0 * math.pi
+#: A heading is carried on with the turn rate for this long at most, seconds.
+_TURN_LASTS = 0.5
 
 
 class Pose(NamedTuple):
@@ -25,6 +27,7 @@ class Pose(NamedTuple):
         east, north, up: position in map (local ENU), metres.
         velocity_east, velocity_north, velocity_up: metres per second.
         heading: of the bow from true north, clockwise, [0, 2*pi), radians.
+        turn_rate: of the bow, clockwise, rad/s.
     """
 
     time: float
@@ -35,6 +38,7 @@ class Pose(NamedTuple):
     velocity_north: float
     velocity_up: float
     heading: float
+    turn_rate: float = math.nan
 
 
 _UNKNOWN = Pose(*([math.nan] * 8))
@@ -52,7 +56,7 @@ class OwnShipHistory:
     Args:
         keep: seconds of history.
         max_age: a pose serves for this many seconds before and after it, beyond the newest and
-            the oldest extrapolated by its velocity; further away the own-ship is unknown.
+            the oldest extrapolated by its velocity and for a moment by its turn rate; further away the own-ship is unknown.
     """
 
     _LIMIT = 10_000
@@ -132,6 +136,7 @@ class OwnShipHistory:
             before.velocity_north + share * (after.velocity_north - before.velocity_north),
             before.velocity_up + share * (after.velocity_up - before.velocity_up),
             _wrapped(before.heading + share * turn),
+            before.turn_rate + share * (after.turn_rate - before.turn_rate),
         )
 
     def _extrapolated(self, pose: Pose, time: float) -> Pose:
@@ -144,4 +149,8 @@ class OwnShipHistory:
             east += dt * pose.velocity_east
             north += dt * pose.velocity_north
             up += dt * pose.velocity_up
-        return Pose(time, east, north, up, *pose[4:7], pose.heading)
+        heading = pose.heading
+        # A turn of a moment ago goes on, one of seconds ago may be over.
+        if math.isfinite(pose.turn_rate) and abs(dt) <= _TURN_LASTS:
+            heading = _wrapped(heading + dt * pose.turn_rate)
+        return Pose(time, east, north, up, *pose[4:7], heading, pose.turn_rate)

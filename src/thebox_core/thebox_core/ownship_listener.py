@@ -40,6 +40,8 @@ def pose_of(message: Odometry) -> Pose:
         v.x * sin + v.y * cos,
         v.z,
         heading,
+        # Counter-clockwise about the vertical in the message (REP-103).
+        math.nan if math.isnan(message.twist.covariance[35]) else -message.twist.twist.angular.z,
     )
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -358,3 +359,25 @@ def test_every_sensor_with_a_clock_shows_a_wrong_one():
             assert all(int(b) - int(a) == 90 for a, b in zip(*stamps, strict=True))
         else:
             assert all(a != b for a, b in zip(*stamps, strict=True))
+
+
+def test_a_compass_wanders_slowly_and_jitters_little():
+    unit = sensor("ownship", heading_sigma_deg=0.3, heading_jitter_deg=0.05)
+    world = World(load_scenario("harbour").world, 1)
+    errors = []
+    while world.time < 600.0:
+        world.step()
+        errors += [
+            math.degrees(wrap_pi(report.fields["heading"] - world.own_ship.heading))
+            for report in unit.poll(world)
+            if "fix" not in report.fields
+        ]
+    steps = [b - a for a, b in itertools.pairwise(errors)]
+    assert len(errors) == pytest.approx(6000, abs=10)
+    # From one heading to the next the jitter and what 0.1 s of a minute's wander adds.
+    expected = math.sqrt(2 * 0.05**2 + 2 * 0.3**2 * 0.1 / 60.0)
+    assert math.sqrt(sum(s * s for s in steps) / len(steps)) == pytest.approx(expected, rel=0.1)
+    # Ten minutes are ten times its memory: it has been about on both sides.
+    spread = math.sqrt(sum(e * e for e in errors) / len(errors))
+    assert 0.15 < spread < 0.6
+    assert min(errors) < 0.0 < max(errors)

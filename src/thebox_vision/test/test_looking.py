@@ -52,8 +52,12 @@ def test_the_gimbal_is_interpolated_across_north() -> None:
     assert between is not None
     assert between.bearing == pytest.approx(0.05)
     assert between.elevation == pytest.approx(0.15)
-    assert between.rate == pytest.approx(math.hypot(0.2, 0.2) / 0.2)
-    assert history.at(10.4) is not None
+    assert between.rate == pytest.approx(math.hypot(0.2 * math.cos(0.15), 0.2) / 0.2)
+    assert between.rate_against(1.0, 1.0) == pytest.approx(0.0)
+    # Beyond the newest it goes on as it turned; the gimbal's own rate is against its ship.
+    beyond = history.at(10.4)
+    assert beyond is not None
+    assert (beyond.bearing, beyond.elevation) == pytest.approx((0.3, 0.4))
     assert history.at(10.6) is None
     history.add(Pointing(10.3, math.nan, 0.0, 0.1))
     newest = history.newest
@@ -234,6 +238,12 @@ def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:
     assert (close.bearing, close.elevation) == pytest.approx((track.bearing + 0.01, 0.21))
     ratio = wide.field_of_view / close.field_of_view
     assert ratio == pytest.approx(rules.pixels / rules.search_pixels)
+    # It has moved since then as the track has.
+    moved = cue_track(elevation=math.nan, range=500.0, bearing=track.bearing + 0.005)
+    before = Standing(seen=1.0, seen_at=standing.seen_at, expected_at=(track.bearing, math.nan))
+    after = cue.step(1.2, [moved], {track.id: before}, there)
+    assert after is not None
+    assert (after.bearing, after.elevation) == pytest.approx((track.bearing + 0.015, 0.21))
     # Not seen again: the search goes on, wide.
     later = cue.step(4.0, [track], {track.id: standing}, there)
     assert later is None or later.field_of_view == pytest.approx(wide.field_of_view)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thebox_vision.geometry import Pointing, separation
+from thebox_vision.geometry import Pointing, separation, wrap
 from thebox_vision.verification import Standing, Verdict
 
 __all__ = ["Aim", "Cue", "CueRules", "CueTrack", "search_pattern"]
@@ -236,14 +236,20 @@ class Cue:
         bearing = (track.bearing + across / max(math.cos(elevation), 0.1)) % (2.0 * math.pi)
         target = elevation + rise
         if seen and standing is not None and math.isfinite(standing.seen_at[0]):
-            # Found: there, not where the track has it, which learns of it only later.
+            # Found: there, not where the track has it, which learns of it only later; and since
+            # then it has moved as the track has.
             bearing, target = standing.seen_at
+            if math.isfinite(standing.expected_at[0]):
+                bearing = (bearing + wrap(track.bearing - standing.expected_at[0])) % (2.0 * math.pi)
+            if math.isfinite(standing.expected_at[1]) and math.isfinite(track.elevation):
+                target += track.elevation - standing.expected_at[1]
         target = min(max(target, -0.2), math.pi / 2.0)
         off = separation(bearing, target, pointing.bearing, pointing.elevation)
         zoomed = 0.67 < pointing.field_of_view / field < 1.5
         settled = off < r.dead_zone * field and abs(target - pointing.elevation) < up / 3.0
         if settled and zoomed:
-            if not math.isfinite(self._arrived) and not pointing.slewing:
+            # Not while the picture still rushes by; a camera that follows a track never rests.
+            if not math.isfinite(self._arrived) and pointing.rate < pointing.field_of_view:
                 self._arrived = now
             return None
         return Aim(track.id, bearing, target, field, self._place)

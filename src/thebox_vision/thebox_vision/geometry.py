@@ -31,14 +31,28 @@ def separation(bearing: float, elevation: float, other: float, other_elevation: 
 
 @dataclass(frozen=True)
 class Pointing:
-    """Where the camera pointed at a time, its horizontal field of view and rate of turn."""
+    """Where the camera pointed at a time, its horizontal field of view, and how it turned.
+
+    Rates are those of the line of sight: a gimbal that turns against its ship's turn stands still.
+    """
 
     time: float
     bearing: float
     elevation: float
     field_of_view: float
     slewing: bool = False
-    rate: float = 0.0
+    bearing_rate: float = 0.0
+    elevation_rate: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """How fast the line of sight turns, rad/s."""
+        return self.rate_against(0.0, 0.0)
+
+    def rate_against(self, bearing_rate: float, elevation_rate: float) -> float:
+        """How fast something that moves at these rates goes through the picture, rad/s."""
+        across = (self.bearing_rate - bearing_rate) * math.cos(self.elevation)
+        return math.hypot(across, self.elevation_rate - elevation_rate)
 
 
 @dataclass(frozen=True)
@@ -124,19 +138,44 @@ class GimbalHistory:
             return None
         after = bisect.bisect_left(self._times, time)
         if after == 0 or after == len(self._times):
-            edge = self._pointings[0 if after == 0 else -1]
-            return replace(edge, time=time) if abs(edge.time - time) <= self.reach else None
+            return self._beyond(0 if after == 0 else -1, time)
         one, two = self._pointings[after - 1], self._pointings[after]
-        span = two.time - one.time
-        share = (time - one.time) / span if span > 0.0 else 1.0
-        turn = wrap(two.bearing - one.bearing)
-        rate = math.hypot(turn, two.elevation - one.elevation) / span if span > 0.0 else 0.0
+        share = (time - one.time) / (two.time - one.time) if two.time > one.time else 1.0
+        turn, climb = _rates(one, two)
         return Pointing(
             time,
-            (one.bearing + share * turn) % TWO_PI,
+            (one.bearing + share * wrap(two.bearing - one.bearing)) % TWO_PI,
             one.elevation + share * (two.elevation - one.elevation),
             # The field of view is read rarely and changes in steps: halfway tells nothing.
             one.field_of_view if share < 0.5 else two.field_of_view,
             one.slewing or two.slewing,
-            rate,
+            turn,
+            climb,
         )
+
+    def _beyond(self, edge: int, time: float) -> Pointing | None:
+        """Carry the first (0) or the last (-1) pointing on to a time beyond it."""
+        nearest = self._pointings[edge]
+        passed = time - nearest.time
+        if abs(passed) > self.reach:
+            return None
+        turn, climb = nearest.bearing_rate, nearest.elevation_rate
+        if len(self._pointings) > 1:
+            # What the gimbal tells is against its ship; the pointings are against the world.
+            turn, climb = _rates(*(self._pointings[:2] if edge == 0 else self._pointings[-2:]))
+        return replace(
+            nearest,
+            time=time,
+            bearing=(nearest.bearing + turn * passed) % TWO_PI,
+            elevation=nearest.elevation + climb * passed,
+            bearing_rate=turn,
+            elevation_rate=climb,
+        )
+
+
+def _rates(one: Pointing, two: Pointing) -> tuple[float, float]:
+    """Rates of bearing and elevation between two pointings; 0 where they are of one time."""
+    span = two.time - one.time
+    if span <= 0.0:
+        return 0.0, 0.0
+    return wrap(two.bearing - one.bearing) / span, (two.elevation - one.elevation) / span

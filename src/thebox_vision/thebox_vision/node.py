@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 import threading
 import time
@@ -13,28 +12,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from cv_bridge import CvBridge
-from diagnostic_msgs.msg import KeyValue
 from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CompressedImage, Image
-from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+from vision_msgs.msg import Detection2DArray
 
 from thebox_core.health import ERROR, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
-from thebox_core.messages import from_uuid, new_detection, seconds, to_time
+from thebox_core.messages import from_uuid, seconds
 from thebox_core.node import ManagedNode, run
 from thebox_core.qos import DETECTIONS, LATCHED, PICTURES, STATE
 from thebox_interfaces.action import SlewTo
 from thebox_interfaces.msg import Detection, GimbalState, Track, TrackArray, ZoneArray
 from thebox_interfaces.srv import SetZoom
+from thebox_vision import telling
 from thebox_vision.association import Associator, Sight, Trail
 from thebox_vision.cueing import Aim, Cue, CueTrack
 from thebox_vision.detector import Box, Detector, ModelError, Region, open_detector, tiles, to_bgr8
-from thebox_vision.geometry import GimbalHistory, Pointing, View
-from thebox_vision.snapshots import Snapshots, default_folder, drawn
+from thebox_vision.geometry import GimbalHistory, Pointing, View, wrap
+from thebox_vision.snapshots import Snapshots, default_folder
 from thebox_vision.verification import Candidate, Look, Standing, Verdict, Verifier
 from thebox_vision.vision_parameters import VISION_PARAMETERS, cue_rules, rules
 
@@ -311,14 +309,32 @@ class Vision(ManagedNode):
             view = View(pointing, width, height)
             sights = [self._sight(view, box, seen.stamp) for box in seen.boxes]
             trails = self.associator.update(seen.stamp, sights)
-            turning = pointing.slewing or pointing.rate > self.values["camera.settled_rate"]
+            turning = self._smear(view) > self.values["camera.smear_max"]
             if turning:
                 self.frames.add("turning")
             else:
                 self._verify(seen, view, sights, trails)
-        self._publish_boxes(seen, trails)
+        self._box_publisher.publish(telling.boxes_found(seen.header, seen.boxes, trails))
         if self._annotated.get_subscription_count():
-            self._publish_annotated(seen, trails)
+            quality = int(self.values["annotated.quality"])
+            picture = telling.annotated(seen.header, seen.image, seen.boxes, trails, quality)
+            if picture is not None:
+                self._annotated.publish(picture)
+
+    def _smear(self, view: View) -> float:
+        """How far the cued track (else the sky) goes through a picture while it is exposed, pixels.
+
+        Whether a slew is under way does not matter: a camera that follows a drone turns, and the
+        drone stands still in it.
+        """
+        now, rates = view.pointing.time, (0.0, 0.0)
+        target = next((t for t in self._tracks if from_uuid(t.id) == self.cue.target), None)
+        if target is not None:
+            one, two = (self._predicted(target, now + off) for off in (-0.1, 0.1))
+            rates = (wrap(two.bearing - one.bearing) / 0.2, (two.elevation - one.elevation) / 0.2)
+        known = [rate if math.isfinite(rate) else 0.0 for rate in rates]
+        speed: float = view.pointing.rate_against(*known) * self.values["camera.exposure"]
+        return speed * view.focal
 
     def _verify(
         self, seen: _Seen, view: View, sights: list[Sight], trails: list[Trail | None]
@@ -333,7 +349,10 @@ class Vision(ManagedNode):
                 self._verdict_changed(look, seen, where[look.id])
         for sight, trail in zip(sights, trails, strict=True):
             if trail is not None and trail.hits >= 2:
-                self._publish_detection(view.pointing, sight, trail)
+                message = self._detection(sight.time)
+                self._detection_publisher.publish(
+                    telling.sight_detection(message, self.values, view.pointing, sight, trail)
+                )
         target = where.get(self.cue.target)
         self._regions = None
         if target is not None:
@@ -349,7 +368,9 @@ class Vision(ManagedNode):
         standing = look.standing
         self.get_logger().info(f"track {look.id[:8]}: {standing.reason}")
         if look.sight is None:
-            self._publish_nothing(track, seen.stamp)
+            self._detection_publisher.publish(
+                telling.empty_detection(self._detection(seen.stamp), track)
+            )
             return
         text = f"{standing.label} {standing.score:.2f}"
         # The worker writes it: tracks do not wait for a disk.
@@ -369,66 +390,9 @@ class Vision(ManagedNode):
         except OSError as error:
             self._snapshot_fault = f"snapshots cannot be kept: {error}; see snapshots.folder"
 
-    def _publish_detection(self, pointing: Pointing, sight: Sight, trail: Trail) -> None:
-        message = self._detection(sight.time)
-        message.bearing, message.elevation = sight.bearing, sight.elevation
-        # The box's jitter, the gimbal's angles, and the time of the picture in a turning camera.
-        own, late = self.values["sigma.angle"], self.values["sigma.latency"] * pointing.rate
-        message.bearing_std = math.hypot(0.15 * sight.width, own, late) / max(
-            math.cos(sight.elevation), 0.1
-        )
-        message.elevation_std = math.hypot(0.15 * sight.height, own, late)
-        message.angular_width, message.angular_height = sight.width, sight.height
-        message.label = trail.label
-        # A bird is an object too: its label says what. Below 0.5 would say that nothing is there.
-        message.confidence = 0.5 + 0.5 * sight.score
-        message.attributes = [KeyValue(key="trail", value=str(trail.number))]
-        self._detection_publisher.publish(message)
-
-    def _publish_nothing(self, track: Candidate, stamp: float) -> None:
-        message = self._detection(stamp)
-        message.bearing, message.elevation = track.bearing, track.elevation
-        message.bearing_std, message.elevation_std = track.bearing_sigma, track.elevation_sigma
-        message.confidence = 0.1
-        self._detection_publisher.publish(message)
-
     def _detection(self, stamp: float) -> Detection:
-        message = new_detection()
-        message.header.stamp = to_time(stamp)
-        message.header.frame_id = "vision_link"
-        message.received = to_time(self.now())
-        message.sensor = _OWN_NAME
         infrared = self.values["camera.infrared"]
-        message.modality = Detection.MODALITY_IR if infrared else Detection.MODALITY_EO
-        return message
-
-    def _publish_boxes(self, seen: _Seen, trails: list[Trail | None]) -> None:
-        message = Detection2DArray()
-        message.header = seen.header
-        for box, trail in zip(seen.boxes, trails, strict=True):
-            one = Detection2D()
-            one.header = seen.header
-            one.id = str(trail.number) if trail is not None else ""
-            one.bbox.center.position.x, one.bbox.center.position.y = box.centre
-            one.bbox.size_x, one.bbox.size_y = box.size
-            result = ObjectHypothesisWithPose()
-            result.hypothesis.class_id = box.label
-            result.hypothesis.score = box.score
-            one.results.append(result)
-            message.detections.append(one)
-        self._box_publisher.publish(message)
-
-    def _publish_annotated(self, seen: _Seen, trails: list[Trail | None]) -> None:
-        texts = [
-            (box, f"{box.label} {box.score:.2f}" + (f" #{trail.number}" if trail else ""))
-            for box, trail in zip(seen.boxes, trails, strict=True)
-        ]
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(self.values["annotated.quality"])]
-        good, coded = cv2.imencode(".jpg", drawn(to_bgr8(seen.image), texts), quality)
-        if good:
-            message = CompressedImage(header=seen.header, format="jpeg")
-            message.data = array.array("B", coded.tobytes())
-            self._annotated.publish(message)
+        return telling.new_vision_detection(_OWN_NAME, stamp, self.now(), infrared)
 
     # Tracks, gimbal, zones --------------------------------------------------------------------
 
@@ -443,15 +407,8 @@ class Vision(ManagedNode):
         self.verifier.forget(set(names))
         for name, track in zip(names, self._tracks, strict=True):
             standing = self.verifier.standings.get(name)
-            if standing is None:
-                continue
-            told = track.visual_verification
-            told.verdict = standing.verdict
-            told.stamp = to_time(standing.time)
-            told.reason, told.label = standing.reason, standing.label
-            told.confidence = standing.score
-            told.looks, told.hits = standing.looks, standing.hits
-            told.snapshot = standing.snapshot
+            if standing is not None:
+                telling.tell(track, standing)
         self._track_publisher.publish(message)
 
     def _on_gimbal(self, message: GimbalState) -> None:
@@ -460,16 +417,14 @@ class Vision(ManagedNode):
             field = self.values["camera.field_of_view"] or math.nan
         self._held_by = message.held_by
         rates = (message.azimuth_rate, message.elevation_rate)
-        known = [r for r in rates if math.isfinite(r)]
         self.gimbal.add(
             Pointing(
                 seconds(message.header.stamp),
                 message.bearing,
                 message.elevation,
                 field,
-                # A point that is followed is a picture that stands still.
                 bool(message.slewing),
-                math.hypot(*known) if known else 0.0,
+                *(rate if math.isfinite(rate) else 0.0 for rate in rates),
             )
         )
 
@@ -481,40 +436,7 @@ class Vision(ManagedNode):
         ]
 
     def _predicted(self, track: Track, stamp: float) -> CueTrack:
-        bearing, elevation = track.bearing, track.elevation
-        ahead = stamp - seconds(track.header.stamp)
-        moved = (track.range, track.velocity.x, track.velocity.y)
-        if track.range_observed and all(map(math.isfinite, moved)) and abs(ahead) < 5.0:
-            level = track.range * math.cos(elevation if math.isfinite(elevation) else 0.0)
-            east = level * math.sin(bearing) + track.velocity.x * ahead
-            north = level * math.cos(bearing) + track.velocity.y * ahead
-            bearing = math.atan2(east, north) % (2.0 * math.pi)
-            climb = track.velocity.z
-            if math.isfinite(elevation) and math.isfinite(climb):
-                up = track.range * math.sin(elevation) + climb * ahead
-                elevation = math.atan2(up, max(math.hypot(east, north), 1.0))
-        return CueTrack(
-            from_uuid(track.id),
-            bearing,
-            track.bearing_std,
-            elevation,
-            track.elevation_std,
-            track.range if track.range_observed else math.nan,
-            track.confidence,
-            track.state == Track.STATE_CONFIRMED,
-            self._threat(track),
-        )
-
-    def _threat(self, track: Track) -> float:
-        place = (track.position.x, track.position.y)
-        if not self._outlines or not all(map(math.isfinite, place)):
-            return 0.0
-        nearest = math.inf
-        for outline in self._outlines:
-            polygon = np.asarray(outline, dtype=np.float32).reshape(-1, 1, 2)
-            # Positive inside.
-            nearest = min(nearest, -float(cv2.pointPolygonTest(polygon, place, True)))
-        return 1.0 / (1.0 + max(nearest, 0.0) / 500.0)
+        return telling.predicted(track, stamp, self._outlines)
 
     # Cueing -----------------------------------------------------------------------------------
 

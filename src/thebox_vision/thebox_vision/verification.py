@@ -70,7 +70,7 @@ class Standing:
     """What has been seen of one track so far.
 
     `seen` and `seen_at` are the time and the direction (bearing, elevation) of the newest box in
-    its gate, also of one too weak to judge by.
+    its gate, also of one too weak to judge by; `expected_at` is where the track had it then.
     """
 
     verdict: int = Verdict.NOT_LOOKED
@@ -89,6 +89,7 @@ class Standing:
     trail: int = 0
     seen: float = field(default=-math.inf)
     seen_at: tuple[float, float] = (math.nan, math.nan)
+    expected_at: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ class Verifier:
                 self._empty(standing, time)
             else:
                 self._found(standing, time, sights[chosen], trails[chosen])
+                _note(standing, time, sights[chosen], track)
             changed = standing.verdict != before
             looks.append(Look(track.id, standing, chosen, changed, chosen is None))
         return looks
@@ -189,7 +191,7 @@ class Verifier:
             if sight.score < self.rules.score:
                 # Too weak to judge by, reason enough to look closer.
                 if standing is not None and sight.time > standing.seen:
-                    standing.seen, standing.seen_at = sight.time, (sight.bearing, sight.elevation)
+                    _note(standing, sight.time, sight, track)
                 continue
             trail = trails[s]
             # What was taken for this track before is taken again, before a nearer stranger.
@@ -238,7 +240,6 @@ class Verifier:
         standing.run_label = sight.label
         standing.empty = 0
         standing.hits += 1
-        standing.seen, standing.seen_at = time, (sight.bearing, sight.elevation)
         standing.trail = trail.number if trail is not None else 0
         if standing.run < self.rules.looks:
             return
@@ -255,3 +256,10 @@ class Verifier:
             f"{label} in {standing.run} consecutive looks, mean score {mean:.2f}"
             f" ({standing.hits} of {standing.looks} looks found something)"
         )
+
+
+def _note(standing: Standing, time: float, sight: Sight, track: Candidate) -> None:
+    """Keep where something was seen, and where it was expected."""
+    standing.seen = time
+    standing.seen_at = (sight.bearing, sight.elevation)
+    standing.expected_at = (track.bearing, track.elevation)

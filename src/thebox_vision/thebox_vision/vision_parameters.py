@@ -75,12 +75,20 @@ VISION_PARAMETERS = (
         "camera.silent_after", 3.0, 0.2, 600.0, "s", "A camera silent for this long is a warning."
     ),
     _number(
-        "camera.settled_rate",
-        0.05,
+        "camera.exposure",
+        0.005,
         0.0,
-        2.0,
-        "rad/s",
-        "While the camera turns faster than this, its pictures are no looks.",
+        0.1,
+        "s",
+        "How long a picture is exposed: what moves meanwhile is smeared.",
+    ),
+    _number(
+        "camera.smear_max",
+        8.0,
+        0.5,
+        200.0,
+        "pixels",
+        "A picture in which the cued track (without one, the sky) is smeared further is no look.",
     ),
     _number("sigma.angle", 0.0015, 1e-5, 0.5, "rad", "Uncertainty of the camera's own angles."),
     _number(

@@ -257,7 +257,7 @@ class Navigation(Receiver):
         if any(name.startswith("datum.") and name != "datum.distance_max" for name in names):
             self._map_datum = None
         begins = {"position.source", "heading.source", "publish_rate_fixed", "max_age"}
-        begins |= {"heading.fixed", "heading.course_speed_min"}
+        begins |= {"heading.fixed", "heading.course_speed_min", "heading.smoothing"}
         places = ("position.latitude", "position.longitude", "position.altitude", "datum.")
         if self.is_active and (names & begins or any(n.startswith(places) for n in names)):
             self.deactivate()
@@ -272,6 +272,7 @@ class Navigation(Receiver):
             course_speed_minimum=self.values["heading.course_speed_min"],
             site=self._site(),
             fixed_heading=self.values["heading.fixed"] if fixed else math.nan,
+            smoothing=self.values["heading.smoothing"],
         )
 
     def _site(self) -> StaticSite | None:
@@ -432,7 +433,8 @@ class Navigation(Receiver):
         if name is None:
             return math.nan
         grown: float = pose.heading.age * self.values["heading.sigma_rate"]
-        return math.hypot(self.values[f"heading.sigma_{name}"], grown)
+        # The compass's own error does not average out, its jitter does; both are in the sum.
+        return math.hypot(self.values[f"heading.sigma_{name}"], grown, pose.heading.sigma)
 
     # Health -----------------------------------------------------------------------------------
 
@@ -492,12 +494,14 @@ class Navigation(Receiver):
         now = self.now()
         with self._guard:
             pose = self._navigation.pose(now)
+            rattle = self._navigation.jitter(now)
             heard = dict(self._heard_headings)
         heading = pose.heading
         report.put("source", heading.source or "none")
         report.put("heading", heading.heading)
         report.put("age", heading.age)
         report.put("sigma", self._heading_sigma(pose))
+        report.put("jitter", rattle)
         report.put("turn_rate", pose.turn_rate)
         report.put_all((f"age.{source}", now - time) for source, time in sorted(heard.items()))
         if not heading.source:

@@ -122,6 +122,15 @@ PARAMETERS = (
         maximum=100.0,
         unit="m/s",
     ),
+    Parameter(
+        "heading.smoothing",
+        1.0,
+        "Headings this far around are averaged along the turn, against the compass's jitter; a "
+        "hard turn shortens it by itself; 0: each heading is taken as it came.",
+        minimum=0.0,
+        maximum=5.0,
+        unit="s",
+    ),
     _sigma("heading.sigma_fixed", 0.0175, "a fixed heading", math.pi, "rad"),
     _sigma("heading.sigma_true", 0.0087, "a true heading (HDT, THS)", math.pi, "rad"),
     _sigma("heading.sigma_magnetic", 0.035, "a magnetic heading (HDG)", math.pi, "rad"),

@@ -11,11 +11,18 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from thebox_sensors.ownship.protocol import CourseSpeed, Fix, Heading, Record
+from thebox_sensors.ownship.smoothing import Smoothed, jitter, smoothed
 from thebox_sensors.protocol_base import wrap_angle, wrap_bearing
 
 ValueT = TypeVar("ValueT")
 Source = Literal["static", "HDT", "THS", "HDG", "COG", ""]
 
+#: A gyro heard less often than this does not show the turn between headings, seconds.
+_GYRO_PERIOD = 0.5
+#: With a gyro the window is this many times as wide.
+_WITH_GYRO = 3.0
+#: The jitter is told from the headings this far around, seconds.
+_JITTER_REACH = 4.0
 _SEMI_MAJOR = 6_378_137.0
 _ECCENTRICITY_SQUARED = 6.694379990141317e-3
 
@@ -30,6 +37,10 @@ class Bearing:
     """Which sentence it comes from; COG means that course over ground stands in for it."""
     age: float
     """Seconds between the time asked for and the nearest measurement that it rests on."""
+    sigma: float = 0.0
+    """What the compass's jitter leaves after smoothing, radians; its slow error is not in it."""
+    rate: float = math.nan
+    """Of the turn, clockwise, as the headings themselves show it; NaN: they do not, rad/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class Pose:
     speed: float
     """Over ground, m/s."""
     turn_rate: float
-    """Clockwise, rad/s."""
+    """Clockwise, rad/s: a gyro's, else as the headings show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,12 @@ class Series(Generic[ValueT]):
         self.values.clear()
         self._refused = 0
 
+    def within(self, time: float, reach: float) -> tuple[list[float], list[ValueT]]:
+        """Return times and values no further than `reach` seconds from `time`."""
+        first = bisect_left(self.times, time - reach)
+        last = bisect_right(self.times, time + reach)
+        return self.times[first:last], self.values[first:last]
+
     def around(
         self, time: float, reach: float
     ) -> tuple[tuple[float, ValueT] | None, tuple[float, ValueT] | None]:
@@ -140,6 +157,8 @@ class OwnShipState:
             taken from the wire.
         fixed_heading: true heading in radians of a box that does not turn, though its position
             comes from the wire; NaN: the heading comes from the wire too.
+        smoothing: headings up to so far from the time asked for are averaged, seconds (see
+            `thebox_sensors.ownship.smoothing`); 0: each is taken as it came.
     """
 
     def __init__(
@@ -149,10 +168,12 @@ class OwnShipState:
         horizon: float = 30.0,
         site: StaticSite | None = None,
         fixed_heading: float = math.nan,
+        smoothing: float = 1.0,
     ) -> None:
         self.stale_after = stale_after
         self.course_speed_minimum = course_speed_minimum
         self.site = site
+        self.smoothing = smoothing
         if site is not None and math.isnan(fixed_heading):
             fixed_heading = site.heading
         self.fixed_heading = fixed_heading
@@ -202,10 +223,10 @@ class OwnShipState:
             return Bearing(wrap_bearing(self.fixed_heading), "static", 0.0)
         for sources in (("HDT", "THS"), ("HDG",)):
             found = [
-                Bearing(wrap_bearing(angle), source, age)
+                bearing
                 for source in sources
-                for angle, age in [self._angle_at(self._headings[source], time)]
-                if not math.isnan(age)
+                for bearing in [self._heading_of(source, time)]
+                if not math.isnan(bearing.age)
             ]
             if found:
                 return min(found, key=lambda bearing: bearing.age)
@@ -222,19 +243,62 @@ class OwnShipState:
         """
         course, speed, _ = self._motion(time)
         latitude, longitude, age = self._position(time, course, speed)
-        before, after = self._turn_rates.around(time, self.stale_after)
-        nearest = _nearest(time, before, after)
+        gyro = self._turn_rate(time, self.stale_after)
+        heading = self.heading(time)
         return Pose(
             time=time,
             latitude=latitude,
             longitude=longitude,
             altitude=self._altitude(time),
             position_age=age,
-            heading=self.heading(time),
+            heading=heading,
             course=course,
             speed=speed,
-            turn_rate=nearest[1] if nearest else math.nan,
+            turn_rate=heading.rate if math.isnan(gyro) else gyro,
         )
+
+    def jitter(self, time: float) -> float:
+        """Return the headings' own noise about a time, radians; NaN where it can't be told."""
+        source = self.heading(time).source
+        if source not in self._headings:
+            return math.nan
+        return jitter(self._headings[source].within(time, _JITTER_REACH)[1])
+
+    def _turn_rate(self, time: float, reach: float) -> float:
+        nearest = _nearest(time, *self._turn_rates.around(time, reach))
+        return nearest[1] if nearest else math.nan
+
+    def _heading_of(self, source: Source, time: float) -> Bearing:
+        series = self._headings[source]
+        angle, age = self._angle_at(series, time)
+        found: Smoothed | None = None
+        if self.smoothing > 0.0 and age <= 0.5 * self.smoothing:
+            # Where a gyro knows the turn, more headings can be averaged.
+            for reach, gyro in ((_WITH_GYRO * self.smoothing, True), (self.smoothing, False)):
+                times, headings = series.within(time, reach)
+                turned = self._turned(times, time) if gyro else None
+                if gyro and turned is None:
+                    continue
+                noise = jitter(series.within(time, _JITTER_REACH)[1])
+                found = smoothed(times, headings, time, reach, noise, turned)
+                if found is not None:
+                    break
+        if found is None:
+            return Bearing(wrap_bearing(angle), source, age)
+        return Bearing(wrap_bearing(found.heading), source, age, found.sigma, found.rate)
+
+    def _turned(self, times: list[float], time: float) -> list[float] | None:
+        """Return the gyro's turn from each of the times to `time`; None without a gyro there."""
+        stamps, rates = self._turn_rates.within(time, _WITH_GYRO * self.smoothing + _GYRO_PERIOD)
+        if not stamps or not times or min(abs(time - t) for t in stamps) > _GYRO_PERIOD:
+            return None
+        points = sorted({*times, *stamps, time})
+        turned, angle, before = {points[0]: 0.0}, 0.0, points[0]
+        for point in points[1:]:
+            middle = _interpolated(stamps, rates, 0.5 * (before + point))
+            angle += middle * (point - before)
+            turned[point], before = angle, point
+        return [turned[time] - turned[t] for t in times]
 
     def _angle_at(self, series: Series[float], time: float) -> tuple[float, float]:
         before, after = series.around(time, self.stale_after)
@@ -296,6 +360,15 @@ class OwnShipState:
             return before[1] + share * (after[1] - before[1])
         nearest = before or after
         return nearest[1] if nearest else math.nan
+
+
+def _interpolated(times: list[float], values: list[float], time: float) -> float:
+    """Return the value at a time on the line between samples, beyond them the outermost."""
+    place = bisect_right(times, time)
+    if place == 0 or place == len(times):
+        return values[0 if place == 0 else -1]
+    share = (time - times[place - 1]) / (times[place] - times[place - 1])
+    return values[place - 1] + share * (values[place] - values[place - 1])
 
 
 def _nearest(

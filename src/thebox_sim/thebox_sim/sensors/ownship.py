@@ -20,6 +20,8 @@ from thebox_sim.sensors.base import Report, Sensor
 from thebox_sim.world import World
 
 KNOT = 1852.0 / 3600.0
+#: Correlation time of a compass's slow error (first-order Gauss-Markov), seconds.
+_COMPASS_MEMORY = 60.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class OwnShipSettings:
     position_sigma_m: float = setting(
         1.5, doc="position noise, each axis", minimum=0.0, maximum=100.0
     )
-    heading_sigma_deg: float = setting(0.3, doc="heading noise", minimum=0.0, maximum=30.0)
+    heading_sigma_deg: float = setting(
+        0.3, doc="slow error of the heading (a minute's memory)", minimum=0.0, maximum=30.0
+    )
+    heading_jitter_deg: float = setting(
+        0.05, doc="noise of each heading for itself", minimum=0.0, maximum=30.0
+    )
     speed_sigma_mps: float = setting(0.1, doc="noise of the speed", minimum=0.0, maximum=10.0)
     heading_sentence: str = setting(
         "HDT", doc="how the heading is said", choices=("HDT", "THS", "HDG", "none")
@@ -54,12 +61,18 @@ class OwnShipNavigation(Sensor):
         self._next_fix = 0.0
         self._next_heading = 0.0
         self._line = 0
+        # Error of the compass in its sigmas, and when: a compass wanders, it does not rattle.
+        self._wander = (float(self.rng.standard_normal()), 0.0)
 
     def poll(self, world: World) -> list[Report]:
         """Return the fix and the heading that are due, as reports without a measurement."""
         s, time, ship = self.settings, world.time, world.own_ship
-        noise = self.rng.standard_normal(6)
-        heading = math.radians(s.heading_sigma_deg) * float(noise[0]) + ship.heading
+        noise = self.rng.standard_normal(7)
+        kept = math.exp(-max(time - self._wander[1], 0.0) / _COMPASS_MEMORY)
+        wander = kept * self._wander[0] + math.sqrt(1.0 - kept * kept) * float(noise[6])
+        self._wander = (wander, time)
+        error = s.heading_sigma_deg * wander + s.heading_jitter_deg * float(noise[0])
+        heading = math.radians(error) + ship.heading
         common = {"heading": wrap_two_pi(heading), "rate": ship.heading_rate}
         reports = []
         if time >= self._next_fix:
