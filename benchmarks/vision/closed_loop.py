@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The closed loop in simulation: radar track, cue, slew, zoom, look, verdict; seeded runs.
 
-    python closed_loop.py [--runs 20] [--seconds 40] [--picture OUT.jpg]
+    python closed_loop.py [--runs 20] [--seconds 40] [--jitter 0.05] [--picture OUT.jpg]
 
-Not in real time and without ROS, but with the very classes of the graph: the simulated camera's
-gimbal and renderer, the shipped detector, association, verification and cueing. The radar's track
-is the truth with a noise of its own (0.35 degrees, 12 m, no elevation), as a tracker would hold it.
-Each run has one drone and one bird at other places, ranges, courses and lights of the sky.
+Not in real time and without ROS, but with the very classes of the graph: compass, own-ship state,
+the driver's controller and the simulated camera's gimbal (pointing_chain.py), its renderer, the
+shipped detector, association, verification and cueing. The radar's track is the truth with a noise
+of its own (0.35 degrees, 12 m, no elevation), as a tracker would hold it. A picture is looked at
+five times a second, and what was seen is known a tenth of a second later. Each run has one drone
+and one bird at other places, ranges, courses and lights of the sky.
 """
 
 from __future__ import annotations
@@ -17,17 +19,19 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from thebox_sim.sensors.trakka import MODE_CAGE, CameraPose, Gimbal, TrakkaSettings
+from pointing_chain import STEP, Chain
+from thebox_sim.sensors.trakka import CameraPose
 from thebox_sim.video import Renderer
 from thebox_sim.world import Visible
 from thebox_vision.association import Associator, Sight
 from thebox_vision.cueing import Cue, CueRules, CueTrack
 from thebox_vision.detector import Detector, open_detector
-from thebox_vision.geometry import Pointing, View
+from thebox_vision.geometry import GimbalHistory, View
 from thebox_vision.snapshots import drawn
 from thebox_vision.verification import Candidate, Rules, Standing, Verifier
 
@@ -36,7 +40,7 @@ NAMES = {0: "not looked", 1: "confirmed", 2: "refuted", 3: "inconclusive"}
 
 
 def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
-    seed: int, detector: Detector, seconds: float, score: float, looks: int, pixels: float
+    seed: int, detector: Detector, args: argparse.Namespace, looked: Counter[str]
 ) -> tuple[dict[str, Standing], list[float], np.ndarray]:
     rng = np.random.default_rng(seed)
     kinds = {"drone": ("drone", True, 0.35, 0.12), "bird": ("bird", False, 1.2, 0.25)}
@@ -49,65 +53,71 @@ def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
         )
         velocity = np.array([speed * math.sin(course), speed * math.cos(course), 0.0])
         state[name] = [place, velocity, rng.normal(0, math.radians(0.35)), rng.normal(0, 12.0)]
-    gimbal = Gimbal(TrakkaSettings())
-    gimbal.mode = MODE_CAGE
-    field = math.radians(30.0)
     renderer = Renderer(
         WIDTH, HEIGHT, noise=float(rng.uniform(1.5, 5)), blur=float(rng.uniform(0.5, 1))
     )
-    cue = Cue(CueRules(picture_width=WIDTH, pixels=pixels), WIDTH / HEIGHT)
+    chain = Chain(
+        np.random.default_rng(1000 + seed),
+        math.radians(args.wander),
+        math.radians(args.jitter),
+        args.smoothing,
+        math.radians(args.swell),
+    )
+    history = GimbalHistory()
+    cue = Cue(CueRules(picture_width=WIDTH, pixels=args.pixels), WIDTH / HEIGHT)
     verifier, associator = (
-        Verifier(Rules(score=score, looks=looks)),
+        Verifier(Rules(score=args.score, looks=args.looks)),
         Associator(high=detector.threshold),
     )
     elevation: dict[str, tuple[float, float]] = {}
     step, now = 0.2, 0.0
     last = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    while now < seconds:
-        now += step
-        gimbal.advance(step)
+    waiting: list[tuple[float, CameraPose, list[Visible], list[CueTrack]]] = []
+    while now < args.seconds:
+        for _ in range(round(step / STEP)):
+            pointing = chain.advance()
+            if pointing is not None:
+                history.add(pointing)
+        now = chain.time
         tracks, objects = [], []
         for name, (place, velocity, off, far) in state.items():
             place[:] = place + velocity * step
-            east, north, _ = place
-            distance = float(np.linalg.norm(place)) + far
-            up, sigma = elevation.get(name, (math.nan, math.nan))
-            tracks.append(
-                CueTrack(
-                    name,
-                    (math.atan2(east, north) + off) % (2 * math.pi),
-                    math.radians(0.4),
-                    up,
-                    sigma,
-                    distance,
-                    0.95,
-                    True,
-                )
-            )
+            track = as_track(name, place, off, far, elevation)
+            tracks.append(track)
             kind, hovers, span, tall = kinds[name]
             objects.append(
                 Visible(f"{name}-{seed}", kind, hovers, span, tall, tuple(place), tuple(velocity))
             )
-        rates = gimbal.azimuth_rate, gimbal.elevation_rate
-        at = Pointing(now, gimbal.azimuth % (2 * math.pi), gimbal.elevation, field, False, *rates)
-        aim = cue.step(now, tracks, verifier.standings, at)
+        aim = cue.step(now, tracks, verifier.standings, history.newest)
         if cue.abandoned:
             verifier.give_up(cue.abandoned, now, "no verdict in time")
         if aim is not None:
-            gimbal.cage, field = [aim.bearing, aim.elevation], aim.field_of_view
-        # As the node judges it (camera.exposure, camera.smear_max), by the sky: 5 ms, 8 pixels.
-        if at.rate * 0.005 * View(at, WIDTH, HEIGHT).focal > 8.0:
+            chain.look_at(aim.bearing, aim.elevation, max(0.05 * aim.field_of_view, 0.0005))
+            if not 0.8 < chain.field / aim.field_of_view < 1.25:
+                chain.zoom(aim.field_of_view)
+        # The picture of one step ago has been looked at by now.
+        waiting.append((now, chain.pose(), objects, tracks))
+        if len(waiting) < 2:
             continue
-        pose = CameraPose(at.bearing, at.elevation, at.field_of_view)
-        image, _ = renderer.render(pose, (0.0, 0.0, 0.0), objects, now)
+        taken, pose, objects, tracks = waiting.pop(0)
+        at = history.at(taken)
+        if at is None:
+            continue
+        looked["pictures"] += 1
+        # As the node judges it (camera.exposure, camera.smear_max): 5 ms, 8 pixels.
+        speed = rates(state, cue.target)
+        if at.rate_against(*speed) * 0.005 * View(at, WIDTH, HEIGHT).focal > 8.0:
+            looked["turning"] += 1
+            continue
+        image, _ = renderer.render(pose, (0.0, 0.0, 0.0), objects, taken)
         view = View(at, WIDTH, HEIGHT)
         boxes = detector.detect(image)
         sights = []
         for box in boxes:
             bearing, high = view.direction(*box.centre)
             wide, tall = (s / view.focal for s in box.size)
-            sights.append(Sight(now, bearing, high, wide, tall, box.label, box.score))
-        trails = associator.update(now, sights)
+            sights.append(Sight(taken, bearing, high, wide, tall, box.label, box.score))
+        trails = associator.update(taken, sights)
         candidates = [
             Candidate(t.id, t.bearing, t.bearing_sigma, t.elevation, t.elevation_sigma, t.range)
             for t in tracks
@@ -131,6 +141,31 @@ def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
     return verifier.standings, cue.cue_to_confirm, last
 
 
+def as_track(
+    name: str,
+    place: np.ndarray,
+    off: float,
+    far: float,
+    elevation: dict[str, tuple[float, float]],
+) -> CueTrack:
+    """What a tracker would hold of the object."""
+    up, sigma = elevation.get(name, (math.nan, math.nan))
+    bearing = (math.atan2(place[0], place[1]) + off) % (2 * math.pi)
+    distance = float(np.linalg.norm(place)) + far
+    return CueTrack(name, bearing, math.radians(0.4), up, sigma, distance, 0.95, True)
+
+
+def rates(state: dict[str, list[Any]], name: str) -> tuple[float, float]:
+    """Rates of bearing and elevation of an object, from its place and velocity, rad/s."""
+    if name not in state:
+        return 0.0, 0.0
+    (east, north, up), (v_east, v_north, _) = state[name][:2]
+    level = math.hypot(east, north)
+    outwards = (v_east * east + v_north * north) / level
+    turn = (v_east * north - v_north * east) / level**2
+    return turn, -outwards * up / (level**2 + up**2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=20)
@@ -139,16 +174,19 @@ def main() -> None:
     parser.add_argument("--score", type=float, default=Rules().score)
     parser.add_argument("--looks", type=int, default=Rules().looks)
     parser.add_argument("--pixels", type=float, default=CueRules().pixels)
+    parser.add_argument("--wander", type=float, default=0.3, help="slow error, degrees")
+    parser.add_argument("--jitter", type=float, default=0.05, help="of each heading, degrees")
+    parser.add_argument("--smoothing", type=float, default=1.0, help="heading.smoothing, seconds")
+    parser.add_argument("--swell", type=float, default=0.0, help="yaw of the own-ship, degrees")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
     detector = open_detector(args.model, threads=1)
     verdicts: dict[str, Counter[str]] = {"drone": Counter(), "bird": Counter()}
     times: list[float] = []
+    looked: Counter[str] = Counter()
     pictures = []
     for seed in range(args.runs):
-        standings, took, picture = run(
-            seed, detector, args.seconds, args.score, args.looks, args.pixels
-        )
+        standings, took, picture = run(seed, detector, args, looked)
         for name, tally in verdicts.items():
             standing = standings.get(name, Standing())
             tally[NAMES[standing.verdict]] += 1
@@ -160,6 +198,8 @@ def main() -> None:
         "birds": dict(verdicts["bird"]),
         "median cue-to-verdict, s": float(np.median(times)) if times else None,
         "verdicts by cue": len(times),
+        "pictures": looked["pictures"],
+        "of them while turning": looked["turning"],
     }
     print(json.dumps(out, indent=1))
     if args.picture and len(pictures) >= 4:

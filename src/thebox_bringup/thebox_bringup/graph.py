@@ -285,6 +285,8 @@ SIMULATION_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "video.source": "http://127.0.0.1:51556/",
         # Of the simulated camera at a zoom of 1: 30 degrees.
         "field_of_view": 0.5235987755982988,
+        # Thirtyfold.
+        "field_of_view_least": 0.017863,
     },
 }
 #: Nodes that keep something beyond the run: the parameter that says where, and what it is called

@@ -59,7 +59,7 @@ class CueRules:
     retry: float = 10.0
     dead_zone: float = 0.2
     sigmas: float = 2.0
-    field_least: float = math.radians(0.6)
+    field_least: float = 0.018
     field_most: float = math.radians(30.0)
     object_size: float = 0.4
     pixels: float = 48.0

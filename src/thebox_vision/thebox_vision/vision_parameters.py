@@ -118,7 +118,7 @@ VISION_PARAMETERS = (
     _number("cue.retry", 10.0, 0.0, 3600.0, "s", "A track without verdict is tried again after."),
     _number("cue.dead_zone", 0.2, 0.01, 0.5, "", "Share of the field of view without a move."),
     _number("cue.sigmas", 2.0, 0.5, 5.0, "sigma", "Uncertainty that the search covers."),
-    _number("cue.field_least", 0.01, 0.001, 1.0, "rad", "Narrowest field of view asked for."),
+    _number("cue.field_least", 0.018, 0.001, 1.0, "rad", "Narrowest field of view asked for."),
     _number("cue.field_most", 0.5, 0.01, 2.0, "rad", "Widest field of view asked for."),
     _number("cue.pixels", 48.0, 4.0, 500.0, "pixels", "Width of the object to be judged by."),
     _number("cue.search_pixels", 20.0, 2.0, 500.0, "pixels", "Width at which it is searched for."),

@@ -24,6 +24,20 @@ from network import Conv, Detector, Exported
 from torch import Tensor, nn
 
 
+def _module_of(node: str) -> str:
+    """The module of a node, which the exporter names by the way to it: what repeats is left out.
+
+    /network/to4/to4.2/enter/enter.0/Conv is to4.2.enter.0.
+    """
+    parts: list[str] = []
+    for part in node.split("/")[2:-1]:
+        if parts and part.startswith(f"{parts[-1]}."):
+            parts[-1] = part
+        else:
+            parts.append(part)
+    return ".".join(parts)
+
+
 def folded(path: Path) -> dict[str, Tensor]:
     """Weights and biases by their names in the network, as 32-bit numbers."""
     graph = onnx.load(str(path)).graph
@@ -40,8 +54,7 @@ def folded(path: Path) -> dict[str, Tensor]:
     names = {id(m): name for name, m in network.named_modules()}
     paths = {names[id(m)]: m for m in convolutions}
     for node in by_node:
-        # The exporter names a node by its module: /network/to4/to4.0/to4.0.0/Conv.
-        name = node.name.split("/")[-2]
+        name = _module_of(node.name)
         if name not in paths:
             raise ValueError(f"{path}: no convolution {name} in the network")
         module = paths.pop(name)

@@ -484,6 +484,7 @@ class Trakka(SensorDriver):
                 if not 1.0 <= ratio <= 1000.0:
                     raise ValueError(f"a zoom ratio of {ratio:g}, use 1 to 1000")
                 width = 2.0 * math.atan(math.tan(0.5 * wide) / ratio)
+            width = max(width, self.values["field_of_view_least"])
             return protocol.set_zoom(sensor, protocol.ZoomCommand.FIELD_OF_VIEW, width)
 
         response.message = self._command(request.requested_by, build, f"zoom of {sensor}", False)

@@ -174,6 +174,14 @@ PARAMETERS = (
         math.pi,
         "Horizontal field of view of that sensor at a digital zoom of 1; 0: not known.",
     ),
+    _angle(
+        "field_of_view_least",
+        0.0,
+        0.0,
+        math.pi,
+        "Narrowest horizontal field of view that the zoom reaches; 0: not known. What is narrower "
+        "is not asked of the camera, which would stop short of it without a word.",
+    ),
     Parameter(
         "aspect_ratio", 16.0 / 9.0, "Width of the picture by its height.", minimum=0.1, maximum=10.0
     ),
