@@ -50,6 +50,8 @@ def test_a_radar_track_is_cued_seen_and_verified(
         *("--scenario", str(scenario), "--seed", "1"),
         *("--sensors", "dspnor,trakka,ownship"),
         *("--without", "dronedb,markers,panel,rosbridge,recorder"),
+        # One process for the box: less to start. A busy machine gets more time for it.
+        *("--composed", "--timeout", "85"),
         *("--set", f"vision.snapshots.folder={pictures}"),
         # Small pictures: what is tested is the loop, not the machine.
         *("--set", "sim.video.width=640", "--set", "sim.video.height=360"),

@@ -21,15 +21,21 @@ pytestmark = pytest.mark.graph
 WIDTH, HEIGHT = 320, 256
 
 
-def picture(stamp: float, encoding: str = "bgr8", raw: bytes | None = None) -> Any:
+def picture(
+    stamp: float,
+    encoding: str = "bgr8",
+    raw: bytes | None = None,
+    shape: tuple[int, int] = (WIDTH, HEIGHT),
+) -> Any:
     from sensor_msgs.msg import Image
 
     from thebox_core.messages import to_time
 
     size = {"bgr8": 3, "mono8": 1, "mono16": 2}[encoding]
-    message = Image(encoding=encoding, width=WIDTH, height=HEIGHT, step=WIDTH * size)
+    width, height = shape
+    message = Image(encoding=encoding, width=width, height=height, step=width * size)
     message.header.stamp = to_time(stamp)
-    body = bytes([150]) * (WIDTH * HEIGHT * size) if raw is None else raw
+    body = bytes([150]) * (width * height * size) if raw is None else raw
     message.data = array.array("B", body)
     return message
 
@@ -149,6 +155,19 @@ def test_bad_pictures_are_counted_and_the_next_good_one_is_taken(live: Any, feed
         seen = len(boxes)
     assert node.frames["received"] >= len(boxes)
     live.wait(lambda: live.value("vision: camera", "width") == "320", "the size told")
+    # Another camera, or another mode of it: counted, and looked at in its own pixels.
+    live.wait(
+        lambda: feed.play(picture(feed.now(), shape=(640, 360))) or node.frames["resized"] == 1,
+        "another resolution noticed",
+    )
+    seen = len(boxes)
+    live.wait(
+        lambda: feed.play(picture(feed.now(), shape=(640, 360))) or len(boxes) > seen,
+        "pictures of the new size looked at",
+    )
+    live.wait(lambda: live.value("vision: camera", "width") == "640", "the new size told")
+    assert live.value("vision: camera", "frames.resized") == "1"
+    # Then it vanishes.
     live.wait(
         lambda: (
             live.level("vision: camera") == 1 and "no picture for" in live.told()["vision: camera"]
