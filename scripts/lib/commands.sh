@@ -21,6 +21,7 @@ declare -rA OPERATOR_COMMANDS=(
     [logs]=thebox_bringup.operations.logs
     [perf]=thebox_bringup.operations.perf
     [validate]=thebox_bringup.operations.validate
+    [analyze]=thebox_bringup.operations.analyze
     [smoke]=thebox_bringup.operations.smoke
 )
 
@@ -40,6 +41,7 @@ usage: ./thebox COMMAND [OPTIONS]
   record   a running graph into a bag, with the sensors' raw bytes
   replay   a bag into a graph, into the drivers, or offline
   score    how good a recording's tracks are, against the truth
+  analyze  what each sensor did over a recording, and how well it agrees
 
   health   each node of a running box, for people and for monitoring
   sensors  list, start, stop, restart

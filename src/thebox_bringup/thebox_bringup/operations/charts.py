@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from thebox_bringup.score.report import COLOURS, STYLE, Axes, table
 
-__all__ = ["document", "over_time", "scatter", "table"]
+__all__ = ["document", "over_time", "rose", "scatter", "table"]
 
 
 def _legend(names: Sequence[str]) -> str:
@@ -66,6 +66,46 @@ def scatter(
         step = max(1, len(line) // 3000)
         axes.dots(list(line)[::step], COLOURS[index % len(COLOURS)], 2.0)
     return f"<h2>{html.escape(title)}</h2><p>{_legend(list(series))}</p>{axes.done('')}"
+
+
+def rose(title: str, series: Mapping[str, Sequence[int]], size: int = 220) -> str:
+    """Counts by sector of bearing, north up, a small compass for each name.
+
+    The area of a sector, not its radius, is as its count; each compass has its own scale.
+    """
+    drawings = []
+    for index, (name, counts) in enumerate(series.items()):
+        top, total = max(counts, default=0), sum(counts)
+        if not top:
+            continue
+        middle, full = size / 2, size / 2 - 18
+        parts = [
+            f'<circle cx="{middle}" cy="{middle}" r="{full * share:.1f}" fill="none" '
+            'stroke="#e6e9ed"/>'
+            for share in (1.0, math.sqrt(0.5))
+        ]
+        turn = 2.0 * math.pi / len(counts)
+        for sector, count in enumerate(counts):
+            radius = full * math.sqrt(count / top)
+            ends = [
+                f"{middle + radius * math.sin(a):.1f} {middle - radius * math.cos(a):.1f}"
+                for a in (sector * turn, (sector + 1) * turn)
+            ]
+            parts.append(
+                f'<path d="M{middle} {middle}L{ends[0]}A{radius:.1f} {radius:.1f} 0 0 1 {ends[1]}Z" '
+                f'fill="{COLOURS[index % len(COLOURS)]}" fill-opacity="0.75"/>'
+            )
+        for text, a in (("N", 0.0), ("E", 0.5), ("S", 1.0), ("W", 1.5)):
+            x = middle + (full + 9) * math.sin(a * math.pi)
+            y = middle - (full + 9) * math.cos(a * math.pi) + 4
+            parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{text}</text>')
+        drawings.append(
+            f'<figure style="display:inline-block;margin:.3rem"><svg viewBox="0 0 {size} {size}" '
+            f'width="{size}" height="{size}" role="img">{"".join(parts)}</svg>'
+            f"<figcaption>{html.escape(name)}: {total}, outer ring {top}</figcaption></figure>"
+        )
+    body = "".join(drawings) or "<p>Nothing was seen.</p>"
+    return f"<h2>{html.escape(title)}</h2><div>{body}</div>"
 
 
 def document(title: str, parts: Sequence[str]) -> str:
