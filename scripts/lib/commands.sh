@@ -22,6 +22,7 @@ declare -rA OPERATOR_COMMANDS=(
     [perf]=thebox_bringup.operations.perf
     [validate]=thebox_bringup.operations.validate
     [analyze]=thebox_bringup.operations.analyze
+    [tune]=thebox_bringup.operations.tune
     [smoke]=thebox_bringup.operations.smoke
 )
 
@@ -41,13 +42,14 @@ usage: ./thebox COMMAND [OPTIONS]
   record   a running graph into a bag, with the sensors' raw bytes
   replay   a bag into a graph, into the drivers, or offline
   score    how good a recording's tracks are, against the truth
-  analyze  what each sensor did over a recording, and how well it agrees
+  analyze  detections and tracks over time, by sensor, class and bearing
 
   health   each node of a running box, for people and for monitoring
   sensors  list, start, stop, restart
   smoke    whether the whole chain of a running box works
   validate whether each node, or a parameter file, keeps the rules
   perf     what a running box takes in, costs and loses
+  tune     what to change of the box and its kernel for it, and why
   logs     what the nodes logged, and the figures of the runbook
 
   config   the site's settings: checked, brought up to date, explained

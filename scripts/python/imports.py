@@ -26,6 +26,7 @@ ROS_PACKAGES = frozenset(
         "launch",
         "launch_ros",
         "rclpy",
+        "ros2cli",
         "rosbag2_py",
         "rosidl_runtime_py",
         "tf2_ros",

@@ -33,5 +33,9 @@ setup(
             "replay = thebox_bringup.recording.replay:main",
             "score = thebox_bringup.score.command:main",
         ],
+        # ``ros2 thebox``, where ros2cli is installed.
+        "ros2cli.command": [
+            "thebox = thebox_bringup.ros2_command:TheBoxCommand",
+        ],
     },
 )

@@ -189,7 +189,7 @@ def _figures(
 ) -> SensorFigures:
     begin, end = span
     edges = [begin, *(min(max(p.time, begin), end) for p in plots), end]
-    gaps = list(zip(edges, edges[1:], strict=False))
+    gaps = list(itertools.pairwise(edges))
     delays = np.array([p.received - p.time for p in plots if math.isfinite(p.received)])
     off = np.array(agreement(plots, times, bearings))
     told = np.array([p.bearing_std for p in plots if math.isfinite(p.bearing_std)])

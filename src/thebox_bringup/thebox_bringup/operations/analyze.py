@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Detections and confirmed tracks over time, by sensor, class and bearing, and "
         "how well\neach sensor's bearings agree with the tracks. The tracks are made of the same "
-        "detections:\na bias shared by every sensor does not show; `score` compares with the truth.",
+        "detections:\na bias that every sensor shares does not show; `score` takes the truth.",
         epilog="examples:\n  thebox analyze flight --html flight.html\n"
         "  thebox analyze --last 1440\n\n"
         "Of the history only what it samples is there to see (dronedb.detections.keep).\n"
@@ -232,9 +232,7 @@ def _show(told: dict[str, Any], sensors: dict[str, SensorFigures]) -> None:
 def page(seen: Observed, told: dict[str, Any], sensors: dict[str, SensorFigures]) -> str:
     """The report as one HTML file."""
     span, width = seen.span, told["over_time"]["bin_s"]
-    rates = {
-        name: over_bins((p.time for p in seen.sensors[name]), span, width) for name in sensors
-    }
+    rates = {name: over_bins((p.time for p in seen.sensors[name]), span, width) for name in sensors}
 
     def bearings(plots: Sequence[Plot]) -> list[tuple[float, float]]:
         return [

@@ -92,7 +92,8 @@ def rose(title: str, series: Mapping[str, Sequence[int]], size: int = 220) -> st
                 for a in (sector * turn, (sector + 1) * turn)
             ]
             parts.append(
-                f'<path d="M{middle} {middle}L{ends[0]}A{radius:.1f} {radius:.1f} 0 0 1 {ends[1]}Z" '
+                f'<path d="M{middle} {middle}L{ends[0]}'
+                f'A{radius:.1f} {radius:.1f} 0 0 1 {ends[1]}Z" '
                 f'fill="{COLOURS[index % len(COLOURS)]}" fill-opacity="0.75"/>'
             )
         for text, a in (("N", 0.0), ("E", 0.5), ("S", 1.0), ("W", 1.5)):

@@ -20,7 +20,15 @@ from thebox_fusion.dronedb.schema import APPLICATION_ID
 from thebox_fusion.dronedb.store import PAGE_MAX, Reader, StoreError
 from thebox_interfaces.msg import Detection, Track, TrackArray
 
-__all__ = ["CLASSES", "NothingError", "Observed", "is_database", "read", "read_bag", "read_database"]
+__all__ = [
+    "CLASSES",
+    "NothingError",
+    "Observed",
+    "is_database",
+    "read",
+    "read_bag",
+    "read_database",
+]
 
 CLASSES = {
     getattr(Track, name): name.removeprefix("CLASS_").lower()
@@ -102,8 +110,9 @@ def read_bag(path: Path, begin: float = 0.0, end: float = math.inf) -> Observed:
 
     Args:
         path: of the bag.
-        begin, end: seconds UTC of what is wanted, by the time of recording; a ``begin`` below
-            zero is so many seconds before the bag's end.
+        begin: seconds UTC from which on, by the time of recording; below zero: so many seconds
+            before the bag's end.
+        end: seconds UTC up to which.
 
     Raises:
         BagError: it cannot be read.
@@ -144,7 +153,8 @@ def read_database(path: Path, begin: float = 0.0, end: float = math.inf) -> Obse
 
     Args:
         path: of the file.
-        begin, end: seconds UTC of what is wanted; a ``begin`` below zero is so many seconds ago.
+        begin: seconds UTC from which on; below zero: so many seconds ago.
+        end: seconds UTC up to which.
 
     Raises:
         StoreError: it cannot be read.
