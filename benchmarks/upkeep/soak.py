@@ -124,7 +124,8 @@ class Soak:
         self.restarts |= set(self.known) - set(running)
         self.known = running
         for node in self.graph.expected()[0]:
-            if self.graph.reported(node).level:
+            # rosbridge reports nothing: it is no node of ours.
+            if self.graph.reported(node).subjects and self.graph.reported(node).level:
                 self.levels[node] += 1
 
     def counts(self) -> dict[str, dict[str, float]]:
@@ -162,6 +163,8 @@ class Soak:
         return {
             "seconds": round(end - begin, 1),
             "load_average": [round(float(v), 1) for v in np.percentile(self.loads, [0, 50, 100])],
+            "load_average_first": mean(zip(self.times, self.loads, strict=True), first),
+            "load_average_last": mean(zip(self.times, self.loads, strict=True), last),
             "memory": growth,
             "memory_all_first_mb": round(sum(v["first_mb"] or 0.0 for v in growth.values()), 1),
             "memory_all_last_mb": round(sum(v["last_mb"] or 0.0 for v in growth.values()), 1),

@@ -155,7 +155,7 @@ SITE = """\
     # As the mast is turned.
     mounting_bearing: 0.5
     queue_size: 6000  # since March
-/thebox/dronedb:
+/**/dronedb:
   ros__parameters: {retention: {days: 10.0, megabytes: 4000}}
 """
 

@@ -47,46 +47,50 @@ def _find(tree: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] | No
     return None
 
 
-def _parameters_of(root: yaml.Node | None, section: str) -> yaml.Node | None:
+def _sections_of(root: yaml.Node | None, namespace: str, node: str) -> list[yaml.Node]:
+    """Parameters of each section that is for this node alone, in the file's order."""
+    names = {f"{namespace.strip('/')}/{node}", f"**/{node}", f"*/{node}"}
     if not isinstance(root, yaml.MappingNode):
-        return None
-    for key, value in root.value:
-        if str(key.value).strip("/") == section and isinstance(value, yaml.MappingNode):
-            for inner, tree in value.value:
-                if inner.value == "ros__parameters":
-                    return tree  # type: ignore[no-any-return]
-    return None
+        return []
+    return [
+        tree
+        for key, value in root.value
+        if str(key.value).strip("/") in names and isinstance(value, yaml.MappingNode)
+        for inner, tree in value.value
+        if inner.value == "ros__parameters"
+    ]
 
 
 def set_in_text(text: str, namespace: str, node: str, name: str, value: Any) -> str:
     """Return a parameter file's text with one parameter set; all else stays as it is.
 
     A value that is there is replaced in its place; else a line is added to the node's section, or a
-    section at the end. A section for several nodes (with a wildcard) is left alone.
+    section at the end. Where several sections are for the node the last wins, as in the nodes; one
+    for several nodes is left alone.
     """
-    section = f"{namespace.strip('/')}/{node}"
-    tree = _parameters_of(yaml.compose(text, Loader=yaml.SafeLoader), section)
+    sections = _sections_of(yaml.compose(text, Loader=yaml.SafeLoader), namespace, node)
     written = f"{name}: {_scalar(value)}"
-    if isinstance(tree, yaml.MappingNode) and tree.value:
-        found = _find(tree, name)
+    for tree in reversed(sections):
+        found = _find(tree, name) if isinstance(tree, yaml.MappingNode) else None
         if found is not None:
             begin, end = found[1].start_mark.index, found[1].end_mark.index
             return f"{text[:begin]}{_scalar(value)}{text[end:]}"
+    if not sections:
+        if text and not text.endswith("\n"):
+            text += "\n"
+        text = text or f"# thebox-format: {FORMAT}\n"
+        return f"{text}/**/{node}:\n  ros__parameters:\n    {written}\n"
+    tree = sections[-1]
+    if isinstance(tree, yaml.MappingNode) and tree.value:
         if tree.flow_style:
             at = tree.value[0][0].start_mark.index
             return f"{text[:at]}{written}, {text[at:]}"
         first = tree.value[0][0].start_mark
         at = first.index - first.column
         return f"{text[:at]}{' ' * first.column}{written}\n{text[at:]}"
-    if tree is not None:
-        # A section without a parameter: its place is taken by one with it.
-        at = tree.start_mark.index
-        head = text[:at].rstrip(" ")
-        return f"{head} {{{written}}}{text[tree.end_mark.index :]}"
-    if text and not text.endswith("\n"):
-        text += "\n"
-    text = text or f"# thebox-format: {FORMAT}\n"
-    return f"{text}/{section}:\n  ros__parameters:\n    {written}\n"
+    # A section without a parameter: its place is taken by one with it.
+    head = text[: tree.start_mark.index].rstrip(" ")
+    return f"{head} {{{written}}}{text[tree.end_mark.index :]}"
 
 
 def write_parameters(
