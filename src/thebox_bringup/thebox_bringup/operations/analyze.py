@@ -29,7 +29,7 @@ from thebox_bringup.operations.observed import NothingError, Observed, read
 from thebox_bringup.recording.bag import BagError
 from thebox_bringup.supervision import places
 from thebox_bringup.upkeep.inventory import kept_at, take
-from thebox_fusion.dronedb.store import StoreError
+from thebox_fusion.dronedb.errors import StoreError
 
 __all__ = ["main", "parser"]
 

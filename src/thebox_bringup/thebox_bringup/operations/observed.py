@@ -15,9 +15,10 @@ from rclpy.serialization import deserialize_message
 from thebox_bringup.operations.analysis import Plot, TrackLine
 from thebox_bringup.recording.bag import BagReader
 from thebox_core.messages import from_uuid, seconds
+from thebox_fusion.dronedb.errors import StoreError
+from thebox_fusion.dronedb.reader import PAGE_MAX, Reader
 from thebox_fusion.dronedb.records import Page
 from thebox_fusion.dronedb.schema import APPLICATION_ID
-from thebox_fusion.dronedb.store import PAGE_MAX, Reader, StoreError
 from thebox_interfaces.msg import Detection, Track, TrackArray
 
 __all__ = [
