@@ -111,6 +111,32 @@ def change(live: Any, name: str, value: float) -> Any:
     ).result
 
 
+def test_dear_cycles_take_in_more_detections_each(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor that is short must not let the picture fall behind without end."""
+    node, pictures, sky = fused(live)
+    cheap = Tracker.advance
+
+    def dear(tracker: Tracker, to: float) -> Any:
+        time.sleep(0.4)  # what a cycle costs where the processor is short
+        return cheap(tracker, to)
+
+    monkeypatch.setattr(Tracker, "advance", dear)
+    before, count = node.cycle.count, 300
+    messages = [emission(time.time() + i * 1e-4) for i in range(count)]
+    for message in messages:
+        message.received = to_time(time.time() - 3.0)
+    sky.publish(*messages)
+    live.wait(lambda: node.detections["droneshield"] == count, "all of them read")
+    live.wait(lambda: not node._waiting, "all of them tracked")
+    # With no time left between two cycles each of them takes in one.
+    assert node.cycle.count - before < count / 5
+    assert node.dropped == 0
+    live.wait(lambda: live.level(HEALTH) == WARN, "a warning")
+    assert "s behind the sensors" in live.health[HEALTH].message
+
+
 def test_detections_become_a_confirmed_track(live: Any) -> None:
     node, pictures, sky = fused(live)
     sky.until(lambda: tracks(pictures), "a confirmed track", now_emission(2.5))

@@ -36,7 +36,9 @@ __all__ = ["Fusion", "main"]
 _DETECTION_TYPE = "thebox_interfaces/msg/Detection"
 _DISCOVERY_PERIOD = 0.5
 _SETTLE_AFTER = 1.0  # seconds that the tracker's time stays behind the clock in a silent sky
-_LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this
+_LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this ...
+_READING = 2.0  # ... but a cycle's cost is left for reading: else each takes in one detection
+_BEHIND = 2.0  # seconds between a detection's receipt and its picture that are worth a warning
 _WAITING_LIMIT = 20_000  # detections; a picture that far behind is of no use
 _FAULT_SHOWN = 60.0  # seconds
 
@@ -139,6 +141,7 @@ class Fusion(ManagedNode):
         self._next_cycle = 0.0
         self._last_cycle = -math.inf
         self._newest = 0.0
+        self._behind = 0.0
 
     # Detections -------------------------------------------------------------------------------
 
@@ -193,12 +196,13 @@ class Fusion(ManagedNode):
             self.get_logger().error(f"fault in the tracker: {traceback.format_exc()}")
             self._begin()
         published = self.now()
+        self._behind = published - min((seconds(m.received) for m in batch), default=published)
         for message in batch:
             self.latency.add(published - seconds(message.received))
         cost = self.steady() - begun
         self.cycle.add(cost)
         self._last_cycle = begun
-        spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, cost))
+        spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, _READING * cost))
         self._next_cycle = begun + max(1.0 / self.values["publish_rate_max"], spacing)
 
     def _plots(self, batch: list[Detection], now: float) -> list[TrackerDetection]:
@@ -260,6 +264,12 @@ class Fusion(ManagedNode):
         report.put("dropped", self.dropped)
         if self.dropped:
             report.find(WARN, f"{self.dropped} detections dropped: more come than can be tracked")
+        if self.is_active and self._behind > _BEHIND:
+            report.find(
+                WARN,
+                f"the picture is {self._behind:.0f} s behind the sensors: the processor is short "
+                "(./thebox perf, ./thebox tune)",
+            )
         what, when = self._tracker_fault
         if now - when < _FAULT_SHOWN:
             report.find(ERROR, f"fault in the tracker, it began anew: {what}; please report it")
