@@ -115,7 +115,7 @@ def test_dear_cycles_take_in_more_detections_each(
     live: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A processor that is short must not let the picture fall behind without end."""
-    node, pictures, sky = fused(live)
+    node, _, sky = fused(live)
     cheap = Tracker.advance
 
     def dear(tracker: Tracker, to: float) -> Any:
