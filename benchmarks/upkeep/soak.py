@@ -27,6 +27,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -242,6 +243,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also there, at every minute")
     options = parser.parse_args()
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # A shell starts what runs in its background with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(
             THEBOX_RUN_DIR=folder,
