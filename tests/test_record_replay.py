@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 pytest.importorskip("rclpy", reason="no ROS here: run through ./thebox test")
 
 from mcap.reader import make_reader
+from mcap.writer import Writer as McapWriter
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.rosbag2 import Reader as RosbagsReader
 from rosbags.rosbag2 import StoragePlugin
@@ -43,6 +45,8 @@ from thebox_interfaces.msg import Detection, TrackArray
 
 SECOND = 10**9
 BEGIN = 1_767_225_600 * SECOND
+#: Bags written by rosbag2 itself; README.md there says where they come from.
+ROSBAG2 = Path(__file__).parent / "data" / "rosbag2"
 LATCHED = Qos("reliable", "transient_local", "keep_last", 1)
 
 
@@ -142,6 +146,42 @@ def test_bag_of_another_writer_is_read(tmp_path: Path, storage: StoragePlugin) -
         assert bag.topics["/said"].type == "std_msgs/msg/String"
         assert [deserialize_message(m.data, String).data for m in bag.messages()] == list("01234")
         assert [m.stamp - BEGIN for m in bag.messages(start=BEGIN + 2, end=BEGIN + 4)] == [2, 3]
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_bag_that_rosbag2_wrote_is_read(storage: str) -> None:
+    with BagReader(ROSBAG2 / f"talker_{storage}") as bag:
+        assert bag.complete
+        assert bag.topics["/topic"].type == "std_msgs/msg/String"
+        assert bag.topics["/topic"].qos[0].reliability == "reliable"
+        said = [deserialize_message(m.data, String).data for m in bag.messages({"/topic"})]
+        assert said == [f"Hello, world! {n}" for n in range(10)]
+        every = [m.stamp for m in bag.messages()]
+        assert len(every) == 20
+        assert every == sorted(every)
+        assert every[0] == bag.start == 1585866235112411371
+
+
+def test_bag_without_metadata_is_read_all_the_same(tmp_path: Path) -> None:
+    shutil.copy(ROSBAG2 / "talker_sqlite3" / "talker.db3", tmp_path)
+    with BagReader(tmp_path) as bag:
+        assert sum(1 for _ in bag.messages()) == 20
+
+
+def test_bag_of_another_serialisation_is_refused(tmp_path: Path) -> None:
+    for name in ("metadata.yaml", "talker.mcap"):
+        text = (ROSBAG2 / "talker_mcap" / name).read_bytes()
+        (tmp_path / name).write_bytes(text)
+    raw = tmp_path / "talker.mcap"
+    with raw.open("wb") as file:
+        writer = McapWriter(file)
+        writer.start(profile="ros2", library="other")
+        schema = writer.register_schema("std_msgs/msg/String", "ros2msg", b"string data")
+        channel = writer.register_channel("/said", "json", schema)
+        writer.add_message(channel, BEGIN, b"{}", BEGIN)
+        writer.finish()
+    with pytest.raises(BagError, match="only as json"):
+        BagReader(tmp_path)
 
 
 def test_bag_whose_recorder_was_killed_is_read_to_where_it_ends(tmp_path: Path) -> None:
@@ -319,6 +359,17 @@ def test_recorded_graph_is_played_back(domain: int, observer: Any, tmp_path: Pat
     out, status = playing.end(signal.SIGINT)
     assert status == 130
     assert "messages played" in out
+
+
+def test_bag_that_rosbag2_wrote_is_played(domain: int, observer: Any) -> None:
+    heard: list[str] = []
+    observer.node.create_subscription(String, "/topic", lambda m: heard.append(m.data), 10)
+    bag = ROSBAG2 / "talker_mcap"
+    playing = _Process("replay", str(bag), "--loop", "--rate", "20", domain=domain)
+    observer.wait(lambda: len(set(heard)) == 10)
+    assert set(heard) == {f"Hello, world! {n}" for n in range(10)}
+    out, status = playing.end(signal.SIGINT)
+    assert status == 130, out
 
 
 def test_player_pauses_seeks_and_steps(

@@ -402,13 +402,19 @@ class BagReader:
             BagError: it is no bag, or cannot be read.
         """
         self._files: list[Path] = []
-        self._rosbags: RosbagsReader | None = None
+        self._rosbags: list[RosbagsReader] = []
+        self._foreign: set[str] = set()
         try:
             self._find()
             for file in self._files:
                 self._read_summary(file)
         except (OSError, McapError, ReaderError, yaml.YAMLError, KeyError, TypeError) as error:
             raise BagError(f"{self.path} cannot be read as a bag: {error}") from error
+        if self._foreign and not self.topics:
+            raise BagError(
+                f"{self.path}: no topic of it is serialised as CDR, only as "
+                f"{', '.join(sorted(self._foreign))}: ros2 bag convert can rewrite it"
+            )
 
     def _find(self) -> None:
         if self.path.is_file():
@@ -421,30 +427,45 @@ class BagReader:
         if described.is_file():
             told = yaml.safe_load(described.read_text(encoding="utf-8"))
             told = told["rosbag2_bagfile_information"]
-            if told["storage_identifier"] != "mcap" or told.get("compression_format"):
-                self._open_rosbags()
-                return
             found = [self.path / Path(name).name for name in told["relative_file_paths"]]
+            if told.get("compression_format"):
+                self._open_rosbags([self.path])
+                return
+            if told["storage_identifier"] != "mcap":
+                # File by file: the library leaves out what a file and metadata.yaml tell
+                # differently, such as a QoS that rosbag2 wrote in two ways.
+                self._open_rosbags(found)
+                return
+        elif not found and (found := sorted(self.path.glob("*.db3"))):
+            self._open_rosbags(found)
+            return
         if not found:
             raise BagError(f"{self.path} holds neither metadata.yaml nor an MCAP file")
         self._files = found
 
-    def _open_rosbags(self) -> None:
-        self._rosbags = RosbagsReader(self.path)
-        self._rosbags.open()
-        for connection in self._rosbags.connections:
-            offered = getattr(connection.ext, "offered_qos_profiles", ())
-            qos = tuple(
-                Qos(
-                    each.reliability.name.lower(),
-                    each.durability.name.lower(),
-                    "keep_last",
-                    max(each.depth, 1),
+    def _open_rosbags(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            reader = RosbagsReader(path)
+            reader.open()
+            self._rosbags.append(reader)
+            for connection in reader.connections:
+                form = getattr(connection.ext, "serialization_format", "cdr")
+                if form != "cdr":
+                    self._foreign.add(form)
+                    continue
+                offered = getattr(connection.ext, "offered_qos_profiles", ())
+                qos = tuple(
+                    Qos(
+                        each.reliability.name.lower(),
+                        each.durability.name.lower(),
+                        "keep_last",
+                        max(each.depth, 1),
+                    )
+                    for each in offered
                 )
-                for each in offered
-            )
-            self.topics[connection.topic] = Topic(connection.topic, connection.msgtype, qos)
-        self.start, self.end = self._rosbags.start_time, self._rosbags.end_time
+                self.topics[connection.topic] = Topic(connection.topic, connection.msgtype, qos)
+            if reader.message_count:
+                self._span(reader.start_time, reader.end_time)
 
     def _read_summary(self, file: Path) -> None:
         with file.open("rb") as stream:
@@ -475,6 +496,8 @@ class BagReader:
         if schema is not None and channel.message_encoding == "cdr":
             qos = _read_qos(channel.metadata.get("offered_qos_profiles", ""))
             self.topics[channel.topic] = Topic(channel.topic, schema.name, qos)
+        else:
+            self._foreign.add(channel.message_encoding)
 
     def _span(self, first: int, last: int) -> None:
         self.start = min(self.start or first, first)
@@ -496,13 +519,13 @@ class BagReader:
         names = [name for name in self.topics if topics is None or name in topics]
         if not names:
             return
-        if self._rosbags is not None:
-            wanted = [c for c in self._rosbags.connections if c.topic in names]
-            for connection, stamp, data in self._rosbags.messages(
-                wanted, start=start or None, stop=end or None
+        for reader in self._rosbags:
+            wanted = [c for c in reader.connections if c.topic in names]
+            # None at all would mean every one.
+            for connection, stamp, data in (
+                reader.messages(wanted, start=start or None, stop=end or None) if wanted else ()
             ):
                 yield Recorded(connection.topic, stamp, bytes(data))
-            return
         for file in self._files:
             if not self.complete:
                 found = [
@@ -530,9 +553,9 @@ class BagReader:
     def close(self) -> None:
         """Close the files."""
         with ExitStack() as stack:
-            if self._rosbags is not None:
-                stack.callback(self._rosbags.close)
-                self._rosbags = None
+            for reader in self._rosbags:
+                stack.callback(reader.close)
+            self._rosbags = []
 
     def __enter__(self) -> BagReader:
         return self
