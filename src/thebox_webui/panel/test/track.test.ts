@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { TrackConstants as C, type Track } from "../src/generated/messages";
 import { normalise } from "../src/core/codec";
-import { callsign, identity, passes, show, sortTracks, type Filter, type Shown, type State } from "../src/core/track";
+import { callsign, identity, passes, show, sortTracks, type Filter, type Kind, type Shown, type State } from "../src/core/track";
 
 function track(number: number, change: Partial<Track> = {}): Shown {
   return show({
@@ -17,7 +17,24 @@ function track(number: number, change: Partial<Track> = {}): Shown {
   });
 }
 
-const all: Filter = { text: "", states: new Set<State>(["confirmed", "coasting", "tentative"]), sensors: new Set(), confidence: 0 };
+const all: Filter = {
+  text: "",
+  states: new Set<State>(["confirmed", "coasting", "tentative"]),
+  kinds: new Set<Kind>(["sought", "other"]),
+  sensors: new Set(),
+  confidence: 0,
+};
+
+describe("what is sought", () => {
+  it("is a drone, and all that nobody has told apart from one", () => {
+    expect(track(1, { object_class: C.CLASS_DRONE }).kind).toBe("sought");
+    expect(track(1, { object_class: C.CLASS_UNKNOWN }).kind).toBe("sought");
+    expect(track(1, { object_class: C.CLASS_UNKNOWN, label: "bird" }).kind).toBe("sought");
+    for (const told of [C.CLASS_BIRD, C.CLASS_BOAT, C.CLASS_PERSON, C.CLASS_AIRPLANE, C.CLASS_OTHER]) {
+      expect(track(1, { object_class: told }).kind).toBe("other");
+    }
+  });
+});
 
 describe("what may be a dot", () => {
   it("only a track whose range was observed and whose place is known", () => {
@@ -52,6 +69,8 @@ describe("filter", () => {
     expect(passes(one, { ...all, sensors: new Set(["dspnor", "mara"]) })).toBe(true);
     expect(passes(one, { ...all, sensors: new Set(["dspnor"]) })).toBe(false);
     expect(passes(one, { ...all, confidence: 0.6 })).toBe(false);
+    expect(passes(one, { ...all, kinds: new Set<Kind>(["other"]) })).toBe(false);
+    expect(passes(track(1, { object_class: C.CLASS_BIRD }), { ...all, kinds: new Set<Kind>(["sought"]) })).toBe(false);
   });
 });
 

@@ -8,11 +8,15 @@ import { seconds, uuidText } from "./codec";
 
 export type State = "unknown" | "tentative" | "confirmed" | "coasting";
 
+/** What the box is there for (a drone, or nobody knows what yet), or something else that was told apart. */
+export type Kind = "sought" | "other";
+
 /** A track with its identity as text and its times as seconds. */
 export interface Shown {
   id: string;
   track: Track;
   state: State;
+  kind: Kind;
   /** Whether its place may be drawn as a dot. */
   fixed: boolean;
   speed: number;
@@ -55,12 +59,18 @@ export const className = (value: number): string => CLASSES[value] ?? "unknown";
 export const rangeMethod = (value: number): string => METHODS[value] ?? "unknown";
 export const verdict = (value: number): string => VERDICTS[value] ?? "unknown";
 
+/** Only what is said to be something else counts as such: what nobody classified stays sought. */
+function kindOf(track: Track): Kind {
+  return track.object_class === C.CLASS_UNKNOWN || track.object_class === C.CLASS_DRONE ? "sought" : "other";
+}
+
 export function show(track: Track): Shown {
   const level = Math.hypot(track.velocity.x, track.velocity.y);
   return {
     id: uuidText(track.id.uuid),
     track,
     state: STATES[track.state] ?? "unknown",
+    kind: kindOf(track),
     fixed:
       track.range_observed && Number.isFinite(track.position.x) && Number.isFinite(track.position.y),
     speed: level,
@@ -110,14 +120,15 @@ export function sortTracks(tracks: readonly Shown[], key: SortKey, descending: b
 export interface Filter {
   text: string;
   states: ReadonlySet<State>;
+  kinds: ReadonlySet<Kind>;
   sensors: ReadonlySet<string>;
   confidence: number;
 }
 
-/** Whether a track passes: every word of the text somewhere in it, its state, sensors, confidence. */
+/** Whether a track passes: every word of the text somewhere in it, its state, kind, sensors, confidence. */
 export function passes(shown: Shown, filter: Filter): boolean {
   const { track } = shown;
-  if (!filter.states.has(shown.state)) return false;
+  if (!filter.states.has(shown.state) || !filter.kinds.has(shown.kind)) return false;
   if (track.confidence < filter.confidence) return false;
   if (filter.sensors.size > 0 && !track.sensors.some((name) => filter.sensors.has(name))) return false;
   const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);

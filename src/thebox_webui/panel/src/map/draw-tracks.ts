@@ -10,6 +10,7 @@ import { ellipse, wedge, sweep } from "../core/geometry";
 import { length, percent, speed } from "../core/format";
 import { callsign, identity, type Shown } from "../core/track";
 import { Trails } from "../core/trails";
+import { trackColour } from "./palette";
 import { canvasAngle, haloText, placeOf, toX, toY, type Context, type Projector, type Scene } from "./scene";
 
 const FONT = "12px 'Inter Variable', system-ui, sans-serif";
@@ -25,7 +26,7 @@ export function drawTrails(ctx: Context, p: Projector, scene: Scene, trails: Tra
     if (trail === undefined) continue;
     const [from, to] = Trails.range(trail, scene.time - scene.trailSeconds, scene.time);
     if (to - from < 2) continue;
-    ctx.strokeStyle = scene.colours.states[shown.state];
+    ctx.strokeStyle = trackColour(scene.colours, shown.state, shown.kind);
     // Two strokes a trail: its older half is fainter. One stroke a segment costs twenty times that.
     const middle = (from + to) >> 1;
     for (const [start, end, alpha] of [
@@ -58,7 +59,7 @@ function drawWedge(ctx: Context, p: Projector, scene: Scene, shown: Shown, stron
   const end = start + sweep(shape.from, shape.to);
   const near = Math.max(shape.near * p.scale, 18);
   const far = Math.max(shape.far * p.scale, near + 12);
-  const colour = scene.colours.states[shown.state];
+  const colour = trackColour(scene.colours, shown.state, shown.kind);
   ctx.beginPath();
   ctx.arc(x, y, far, start, end);
   ctx.arc(x, y, near, end, start, true);
@@ -122,7 +123,7 @@ function symbol(ctx: Context, kind: number, x: number, y: number, r: number): vo
 
 function drawFixed(ctx: Context, p: Projector, scene: Scene, shown: Shown, x: number, y: number, strong: boolean): void {
   const { track, state } = shown;
-  const colour = scene.colours.states[state];
+  const colour = trackColour(scene.colours, state, shown.kind);
   if (scene.layers.ellipses && (state !== "tentative" || strong)) {
     const shape = ellipse(track.covariance);
     if (shape !== undefined && shape.major * p.scale > 5) {
@@ -195,7 +196,9 @@ function drawLabels(ctx: Context, scene: Scene, placed: readonly Placed[], p: Pr
       { x: x + 11, y: y - 34 },
       { x: x + 11, y: y + 10 },
     ];
-    const spot = spots.map((s) => ({ ...s, w, h: height })).find((box) => !taken.some((other) => meets(box, other)));
+    const boxes = spots.map((s) => ({ ...s, w, h: height })).filter((box) => !taken.some((other) => meets(box, other)));
+    // Rather on another side than cut off by the edge of the view.
+    const spot = boxes.find((one) => one.x > 2 && one.x + w < p.width - 2 && one.y > 2 && one.y + height < p.height - 2) ?? boxes[0];
     if (spot === undefined && !strong) continue;
     const box = spot ?? { x: x + 11, y: y - 8, w, h: height };
     taken.push(box);
@@ -203,13 +206,16 @@ function drawLabels(ctx: Context, scene: Scene, placed: readonly Placed[], p: Pr
     const right = box.x < x;
     ctx.textAlign = right ? "right" : "left";
     const tx = right ? box.x + w : box.x;
-    haloText(ctx, head, tx, box.y + 11, strong ? scene.colours.select : scene.colours.states[shown.state], scene.colours.halo);
+    haloText(ctx, head, tx, box.y + 11, strong ? scene.colours.select : trackColour(scene.colours, shown.state, shown.kind), scene.colours.halo);
     ctx.font = FONT;
     haloText(ctx, tail, tx, box.y + 25, scene.colours.faint, scene.colours.halo);
   }
 }
 
 const ORDER = { confirmed: 0, coasting: 1, tentative: 2, unknown: 3 } as const;
+
+/** What matters most comes first: painted last, named first. */
+const rank = ({ state, kind }: Shown): number => ORDER[state] + (kind === "other" ? 4 : 0);
 
 /** Where a wedge's label stands: on its bearing, three fifths of the way that is in view. */
 function wedgeAnchor(p: Projector, scene: Scene, shown: Shown): [number, number] {
@@ -224,7 +230,7 @@ function wedgeAnchor(p: Projector, scene: Scene, shown: Shown): [number, number]
 
 export function drawTracks(ctx: Context, p: Projector, scene: Scene): void {
   const placed: Placed[] = [];
-  const order = [...scene.tracks].sort((a, b) => ORDER[b.state] - ORDER[a.state]);
+  const order = [...scene.tracks].sort((a, b) => rank(b) - rank(a));
   for (const shown of order) {
     const strong = shown.id === scene.selected;
     if (shown.fixed) {
@@ -244,7 +250,7 @@ export function drawTracks(ctx: Context, p: Projector, scene: Scene): void {
   }
   if (!scene.layers.labels) return;
   const named = placed.filter(({ shown, strong }) => strong || shown.state !== "tentative");
-  named.sort((a, b) => Number(b.strong) - Number(a.strong) || ORDER[a.shown.state] - ORDER[b.shown.state] || b.shown.track.confidence - a.shown.track.confidence);
+  named.sort((a, b) => Number(b.strong) - Number(a.strong) || rank(a.shown) - rank(b.shown) || b.shown.track.confidence - a.shown.track.confidence);
   drawLabels(ctx, scene, named, p);
 }
 

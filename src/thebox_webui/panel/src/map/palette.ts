@@ -4,7 +4,7 @@
 /** Colours of the plan view. Those of the page are in style/. */
 
 import { DetectionConstants as D } from "../generated/messages";
-import type { State } from "../core/track";
+import type { Kind, State } from "../core/track";
 
 export interface Palette {
   ground: string;
@@ -18,7 +18,10 @@ export interface Palette {
   zone: string;
   zoneAlert: string;
   camera: string;
+  /** Of what is sought, by state. */
   states: Record<State, string>;
+  /** Of what was told apart from it: birds, boats, people. */
+  other: string;
   modality: Record<number, string>;
   blind: string;
 }
@@ -36,6 +39,7 @@ const DARK: Palette = {
   zoneAlert: "#ff8d5c",
   camera: "#e9d27a",
   states: { confirmed: "#ff7a5c", coasting: "#cf9bef", tentative: "#c9b15a", unknown: "#9aa7b5" },
+  other: "#a3b6c7",
   modality: {
     [D.MODALITY_UNKNOWN]: "#9aa7b5",
     [D.MODALITY_RF]: "#56b4f5",
@@ -60,6 +64,7 @@ const LIGHT: Palette = {
   zoneAlert: "#b8430f",
   camera: "#8a6a00",
   states: { confirmed: "#c8321a", coasting: "#8440b0", tentative: "#806400", unknown: "#5c6875" },
+  other: "#4b6074",
   modality: {
     [D.MODALITY_UNKNOWN]: "#5c6875",
     [D.MODALITY_RF]: "#0b6bb8",
@@ -72,6 +77,9 @@ const LIGHT: Palette = {
 };
 
 export const palette = (theme: "dark" | "light"): Palette => (theme === "dark" ? DARK : LIGHT);
+
+/** The colour that a track is drawn in. */
+export const trackColour = (colours: Palette, state: State, kind: Kind): string => (kind === "other" ? colours.other : colours.states[state]);
 
 export const modalityName: Record<number, string> = {
   [D.MODALITY_UNKNOWN]: "unknown",

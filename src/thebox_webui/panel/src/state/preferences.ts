@@ -15,6 +15,8 @@ export interface Layers {
   labels: boolean;
   ellipses: boolean;
   tentative: boolean;
+  /** What was told apart from a drone. */
+  others: boolean;
   camera: boolean;
   zones: boolean;
 }
@@ -44,6 +46,7 @@ const DEFAULTS: Preferences = {
     labels: true,
     ellipses: true,
     tentative: true,
+    others: true,
     camera: true,
     zones: true,
   },

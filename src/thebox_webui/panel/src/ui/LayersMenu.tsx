@@ -15,6 +15,7 @@ const NAMES: readonly [keyof Layers, string][] = [
   ["ellipses", "Uncertainty (2 σ)"],
   ["labels", "Labels"],
   ["tentative", "Tentative tracks"],
+  ["others", "Birds, boats and other known things"],
   ["camera", "Camera's field of view"],
   ["zones", "Zones"],
 ];

@@ -11,13 +11,13 @@ import { bearingOf } from "../core/angles";
 import { seconds } from "../core/codec";
 import { bearing, length } from "../core/format";
 import { watching } from "../core/health";
-import { callsign } from "../core/track";
+import { callsign, type Shown } from "../core/track";
 import { mayCommand } from "../state/box";
 import { boxNow, isLive, pausedAt, shownTime } from "../state/clock";
 import { slewToBearing } from "../state/commands";
 import { healthOf } from "../state/health";
 import { coverages, listed, oldestTime, revision, selected, shownDetections, shownImage, shownPicture, zones } from "../state/picture";
-import { prefer, preferences } from "../state/preferences";
+import { prefer, preferences, type Layers } from "../state/preferences";
 import { slewToTrack } from "./actions";
 import { Icon } from "./icons";
 import { LayersMenu } from "./LayersMenu";
@@ -31,12 +31,19 @@ export const mapCommands = {
 
 let scene: Scene | undefined;
 
+/** The tracks that are to be drawn; the selected one always is. */
+function drawn(tracks: readonly Shown[], layers: Layers, chosen: string | undefined): readonly Shown[] {
+  if (layers.tentative && layers.others) return tracks;
+  return tracks.filter((one) => one.id === chosen || ((layers.tentative || one.state !== "tentative") && (layers.others || one.kind === "sought")));
+}
+
 /** The scene of this frame; made once a frame and shared by its layers. */
 function makeScene(): Scene {
   const { theme, layers, trailSeconds, units, hiddenSensors } = preferences.peek();
   const picture = shownPicture();
   const hidden = new Set(hiddenSensors);
   const live = isLive.peek();
+  const chosen = selected.peek();
   const watched: Watched[] = [];
   for (const [name, coverage] of coverages.peek()) {
     if (!hidden.has(name)) watched.push({ coverage, sight: watching(healthOf(name)) });
@@ -44,13 +51,13 @@ function makeScene(): Scene {
   return {
     time: shownTime(),
     live,
-    tracks: layers.tentative ? picture.tracks : picture.tracks.filter((one) => one.state !== "tentative"),
+    tracks: drawn(picture.tracks, layers, chosen),
     own: picture.own,
     gimbal: picture.gimbal,
     detections: layers.detections ? shownDetections(DETECTION_AGE).filter((one) => !hidden.has(one.sensor)) : [],
     watched,
     zones: zones.peek(),
-    selected: selected.peek(),
+    selected: chosen,
     layers,
     trailSeconds,
     units,

@@ -173,7 +173,7 @@ export function TrackDetail() {
   }
   const { track } = one;
   return (
-    <div class={`detail state-${one.state}`} data-test="detail" aria-label={`Track ${callsign(track)}`}>
+    <div class={`detail state-${one.state} kind-${one.kind}`} data-test="detail" aria-label={`Track ${callsign(track)}`}>
       <header>
         <i class="dot" />
         <h2>

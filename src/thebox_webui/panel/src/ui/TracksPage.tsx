@@ -4,14 +4,14 @@
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { age, bearing, length, percent, speed, UNKNOWN } from "../core/format";
-import { callsign, identity, passes, sortTracks, type Filter, type Shown, type SortKey, type State } from "../core/track";
+import { callsign, identity, passes, sortTracks, type Filter, type Kind, type Shown, type SortKey, type State } from "../core/track";
 import { shownTime } from "../state/clock";
 import { listed, selected } from "../state/picture";
 import { preferences } from "../state/preferences";
 import { TrackDetail } from "./TrackDetail";
 
 const sort = signal<{ key: SortKey; down: boolean }>({ key: "number", down: false });
-const filter = signal<Filter>({ text: "", states: new Set<State>(["confirmed", "coasting"]), sensors: new Set(), confidence: 0 });
+const filter = signal<Filter>({ text: "", states: new Set<State>(["confirmed", "coasting"]), kinds: new Set<Kind>(["sought", "other"]), sensors: new Set(), confidence: 0 });
 
 const COLUMNS: readonly [SortKey, string, string][] = [
   ["number", "Track", ""],
@@ -24,6 +24,10 @@ const COLUMNS: readonly [SortKey, string, string][] = [
 ];
 
 const STATES: readonly State[] = ["confirmed", "coasting", "tentative"];
+const KINDS: readonly [Kind, string, string][] = [
+  ["sought", "drones, unknown", "Drones, and all that nobody has told apart from one"],
+  ["other", "others", "Birds, boats, people, aircraft and other known things"],
+];
 
 function Filters({ tracks, shown }: { tracks: readonly Shown[]; shown: number }) {
   const now = filter.value;
@@ -56,6 +60,22 @@ function Filters({ tracks, shown }: { tracks: readonly Shown[]; shown: number })
             }}
           >
             {state} <b>{tracks.filter((one) => one.state === state).length}</b>
+          </button>
+        ))}
+      </div>
+      <div class="chips" role="group" aria-label="Kinds">
+        {KINDS.map(([kind, words, title]) => (
+          <button
+            key={kind}
+            type="button"
+            class={`toggle kind-${kind}`}
+            title={title}
+            aria-pressed={now.kinds.has(kind)}
+            onClick={() => {
+              filter.value = { ...now, kinds: toggle(now.kinds, kind) };
+            }}
+          >
+            {words} <b>{tracks.filter((one) => one.kind === kind && now.states.has(one.state)).length}</b>
           </button>
         ))}
       </div>
@@ -103,7 +123,7 @@ function Row({ one, time }: { one: Shown; time: number }) {
   };
   return (
     <tr
-      class={`state-${one.state}`}
+      class={`state-${one.state} kind-${one.kind}`}
       data-track-row={one.id}
       aria-selected={chosen}
       tabIndex={0}
