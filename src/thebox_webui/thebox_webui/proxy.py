@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from thebox_webui.roles import Refusal, Role, check
 
-__all__ = ["LARGEST_ASKED", "Console", "Waiting", "pass_on"]
+__all__ = ["LARGEST_ASKED", "Console", "Pace", "Waiting", "pass_on"]
 
 #: Largest frame taken from a panel: a hundred zones with a hundred corners each.
 LARGEST_ASKED = 1_000_000
@@ -31,6 +32,8 @@ _LARGEST_HEARD = 64 * 2**20
 _WAITING_BYTES = 8 * 2**20
 #: Frames refused as no operation after which a panel is sent away.
 _MALFORMED = 100
+#: Operations that a panel may ask for at once, and a second: a panel's start takes about fifty.
+_BURST, _RATE = 400, 100.0
 #: Seconds that a panel may take nothing.
 _STALLED = 30.0
 #: What a frame of text must begin with to be one of many: rosbridge writes the operation first.
@@ -49,7 +52,30 @@ class Console:
     sent: int = 0
     dropped: int = 0
     malformed: int = 0
-    told: set[str] = field(default_factory=set)
+    slowed: bool = False
+
+
+class Pace:
+    """How fast a panel may ask: ``burst`` at once, then ``rate`` a second; the rest waits its turn.
+
+    What waits is not read from the socket: the one who asks too much is slowed, not the box.
+    """
+
+    def __init__(
+        self,
+        rate: float = _RATE,
+        burst: int = _BURST,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rate, self._burst, self._clock = rate, float(burst), clock
+        self._left, self._at = float(burst), clock()
+
+    def take(self) -> float:
+        """Take one turn; return the seconds to wait before it."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate) - 1.0
+        self._at = now
+        return max(0.0, -self._left / self._rate)
 
 
 class Waiting:
@@ -165,7 +191,14 @@ async def _ask(
     waiting: Waiting,
     console: Console,
 ) -> None:
+    pace = Pace()
     async for frame in socket:
+        wait = pace.take()
+        if wait > 0.0:
+            if not console.slowed:
+                console.slowed = True
+                console.refused("pace", f"{console.role} {console.user} asks too much; slowed")
+            await asyncio.sleep(wait)
         if frame.type is WSMsgType.ERROR:
             console.refused("too_large", f"a frame above {LARGEST_ASKED} bytes")
             return

@@ -10,19 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import json
 import ssl
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import ClientSession, TCPConnector, web
 
 from thebox_webui.accounts import Account, Guesses, Session, Sessions, check_password
+from thebox_webui.answers import (
+    LARGEST_BODY,
+    Answer,
+    File,
+    error_answer,
+    is_plain_host,
+    json_answer,
+    origin_of,
+    read_body,
+)
+from thebox_webui.connections import FIRST_REQUEST, Connections
 from thebox_webui.metrics import CONTENT_TYPE, Own, Usage, exposition
 from thebox_webui.openapi import describe
 from thebox_webui.picture import (
@@ -41,9 +50,6 @@ from thebox_webui.static import Files
 __all__ = ["Box", "Server", "Setup", "is_loopback"]
 
 COOKIE = "thebox_session"
-#: Seconds until a connection must have asked for something.
-_FIRST_REQUEST = 15.0
-_BODY = 64 * 1024
 #: Nodes whose settings are not saved from the panel: they guard it.
 _GUARDS = ("panel", "rosbridge")
 _NO_SESSION = Session("operator", "operator", float("inf"))
@@ -91,19 +97,6 @@ class Box:
     log: Callable[[str, str], None]
 
 
-class _Turned(asyncio.Protocol):
-    """Turns a connection away."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        answer = (
-            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        )
-        transport = cast(asyncio.Transport, transport)
-        with contextlib.suppress(Exception):
-            transport.write(answer)
-        transport.close()
-
-
 class Server:
     """The server; ``serve`` runs it until ``stop``."""
 
@@ -117,8 +110,7 @@ class Server:
         self._consoles: dict[web.WebSocketResponse, Console] = {}
         self._by_session: dict[str, set[web.WebSocketResponse]] = {}
         self._sent = self._dropped = 0
-        self._asked: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
-        self._connections: dict[asyncio.BaseTransport, tuple[str, float]] = {}
+        self._connections: Connections | None = None
         # Two at a time: each takes 32 MiB.
         self._hashing = asyncio.Semaphore(2)
         self._saving = asyncio.Lock()
@@ -152,7 +144,7 @@ class Server:
         live = list(self._consoles.values())
         return Own(
             consoles=len(live),
-            connections=len(self._connections),
+            connections=len(self._connections or ()),
             sent=self._sent + sum(console.sent for console in live),
             dropped=self._dropped + sum(console.dropped for console in live),
             refused=dict(self._refused),
@@ -166,7 +158,7 @@ class Server:
 
     async def serve(self) -> None:
         """Listen, trying again while the port is taken, until ``stop``."""
-        application = web.Application(middlewares=[self._guarded], client_max_size=_BODY)
+        application = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
         self._routes(application)
         # One upstream connection a console, and no cookies kept.
         self._client = ClientSession(connector=TCPConnector(limit=0), auto_decompress=False)
@@ -174,7 +166,7 @@ class Server:
             application,
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=_FIRST_REQUEST,
+            keepalive_timeout=FIRST_REQUEST,
             shutdown_timeout=1.0,
         )
         await runner.setup()
@@ -184,7 +176,8 @@ class Server:
             while not self._stop.is_set():
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), 2.0)
-                self._end_idle()
+                if self._connections is not None:
+                    self._connections.end_idle()
         finally:
             if listening is not None:
                 listening.close()
@@ -206,16 +199,11 @@ class Server:
         server = runner.server
         assert server is not None  # noqa: S101 - set up before
 
-        def connected() -> asyncio.BaseProtocol:
-            if len(self._connections) >= self.setup.max_connections:
-                self.refused("connections", f"{self.setup.max_connections} connections are open")
-                return _Turned()
-            return self._watched(server())
-
+        self._connections = Connections(self.setup.max_connections, server, self.refused)
         while not self._stop.is_set():
             try:
                 listening = await loop.create_server(
-                    connected, self.setup.address, self.setup.port, ssl=context
+                    self._connections.connected, self.setup.address, self.setup.port, ssl=context
                 )
             except OSError as error:
                 fault = f"cannot listen on {self.setup.address}:{self.setup.port}: {error.strerror}"
@@ -233,38 +221,6 @@ class Server:
             self._box.log("info", f"panel at {scheme}://{host}:{self.port}/")
             return listening
         return None
-
-    def _watched(self, protocol: Any) -> asyncio.BaseProtocol:
-        """Keep the book of a connection around aiohttp's own protocol."""
-        made, lost = protocol.connection_made, protocol.connection_lost
-
-        def connection_made(transport: asyncio.BaseTransport) -> None:
-            peer = str((transport.get_extra_info("peername") or ("",))[0])
-            from_there = sum(1 for address, _ in self._connections.values() if address == peer)
-            if from_there >= max(1, self.setup.max_connections // 2):
-                self.refused("connections", f"{from_there} connections are open from {peer}")
-                cast(asyncio.Transport, transport).abort()
-                return
-            self._connections[transport] = (peer, time.monotonic())
-            made(transport)
-
-        def connection_lost(error: Exception | None) -> None:
-            transport = protocol.transport
-            if transport is not None:
-                self._connections.pop(transport, None)
-                lost(error)
-
-        # aiohttp's class has slots for all but methods: wrapped in an object of our own.
-        return _Wrapped(protocol, connection_made, connection_lost)
-
-    def _end_idle(self) -> None:
-        now = time.monotonic()
-        for transport, (_, since) in list(self._connections.items()):
-            if transport.is_closing():
-                self._connections.pop(transport, None)
-            elif transport not in self._asked and now - since > _FIRST_REQUEST:
-                self.refused("idle", "a connection asked for nothing")
-                cast(asyncio.Transport, transport).abort()
 
     # Guarding ---------------------------------------------------------------------------------
 
@@ -286,7 +242,7 @@ class Server:
         add("GET", "/{path:.*}", self._get_file)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
-        host = request.host if _is_plain_host(request.host) else ""
+        host = request.host if is_plain_host(request.host) else ""
         sockets = f" ws://{host} wss://{host}" if host else ""
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -331,16 +287,16 @@ class Server:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        if request.transport is not None:
-            self._asked.add(request.transport)
+        if self._connections is not None:
+            self._connections.asked(request.transport)
         try:
             response = await self._judged(request, handler)
-        except _Answer as answer:
+        except Answer as answer:
             response = answer.response
         except web.HTTPException as error:
             # aiohttp's own: 404, 405, 413.
             self.refused(f"http_{error.status}", f"{request.method} {request.path[:120]}")
-            response = _error(error.status, error.reason)
+            response = error_answer(error.status, error.reason)
         if not response.prepared:
             response.headers.update(self._headers(request))
         return response
@@ -352,10 +308,12 @@ class Server:
     ) -> web.StreamResponse:
         if not self._host_known(request.host):
             self.refused("host", f"a request for {request.host[:80]}")
-            return _error(421, "this server does not go by that name; allowed_hosts can add it")
+            return error_answer(
+                421, "this server does not go by that name; allowed_hosts can add it"
+            )
         if request.method == "POST" and not self._same_origin(request):
-            self.refused("origin", f"POST {request.path[:80]} from {_origin(request)}")
-            return _error(403, "only the panel's own page may ask for this")
+            self.refused("origin", f"POST {request.path[:80]} from {origin_of(request)}")
+            return error_answer(403, "only the panel's own page may ask for this")
         return await handler(request)
 
     def _session(self, request: web.Request) -> Session | None:
@@ -367,7 +325,7 @@ class Server:
         session = self._session(request)
         if session is None:
             self.refused("no_session", f"{request.method} {request.path[:80]}")
-            raise _Answer(_error(401, "log in first"))
+            raise Answer(error_answer(401, "log in first"))
         return session
 
     # Sessions ---------------------------------------------------------------------------------
@@ -383,12 +341,12 @@ class Server:
         session = self._session(request)
         # Asked at each start of the panel: no refusal to count.
         if session is None:
-            return _error(401, "log in first")
-        return _json(self._session_json(session))
+            return error_answer(401, "log in first")
+        return json_answer(self._session_json(session))
 
     async def _get_config(self, request: web.Request) -> web.Response:
         self._need_session(request)
-        return _json(
+        return json_answer(
             {
                 "namespace": self.setup.namespace,
                 "bridge": "/bridge",
@@ -398,17 +356,17 @@ class Server:
         )
 
     async def _post_login(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await read_body(request)
         user, password = body.get("user"), body.get("password")
         if not isinstance(user, str) or not isinstance(password, str):
-            return _error(400, "a login has a user and a password")
+            return error_answer(400, "a login has a user and a password")
         if not self.login_required:
-            return _json(self._session_json(_NO_SESSION))
+            return json_answer(self._session_json(_NO_SESSION))
         keys = (f"address {request.remote}", f"user {user[:64]}")
         wait = self._guesses.wait(*keys)
         if wait > 0:
             self.refused("guessing", f"too many failed logins from {request.remote}")
-            answer = _error(429, f"too many failed logins; try again in {wait:.0f} s")
+            answer = error_answer(429, f"too many failed logins; try again in {wait:.0f} s")
             answer.headers["Retry-After"] = str(int(wait) + 1)
             return answer
         # Counted before the check, so that many tries at once do not slip through together.
@@ -420,13 +378,13 @@ class Server:
             )
         if account is None or not good:
             self.refused("login", f"a failed login from {request.remote}")
-            return _error(401, "wrong user or password")
+            return error_answer(401, "wrong user or password")
         self._guesses.succeeded(*keys)
         token = self._sessions.begin(account)
         session = self._sessions.find(token)
         assert session is not None  # noqa: S101 - just begun
         self._box.log("info", f"{account.user} ({account.role}) logged in from {request.remote}")
-        response = _json(self._session_json(session))
+        response = json_answer(self._session_json(session))
         response.set_cookie(
             COOKIE,
             token,
@@ -454,15 +412,15 @@ class Server:
         session = self._need_session(request)
         if session.role != "operator":
             self.refused("role", f"{session.user} would save settings")
-            return _error(403, "a viewer may not save settings; log in as an operator")
-        name = (await _body(request)).get("node")
+            return error_answer(403, "a viewer may not save settings; log in as an operator")
+        name = (await read_body(request)).get("node")
         if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
-            return _error(400, "node must be the name of a node, such as fusion")
+            return error_answer(400, "node must be the name of a node, such as fusion")
         if name in _GUARDS:
-            return _error(403, f"the settings of {name} are made in the file alone")
+            return error_answer(403, f"the settings of {name} are made in the file alone")
         path = self.setup.settings_file
         if path is None:
-            return _error(
+            return error_answer(
                 409,
                 "this box was started without a parameter file of its site; "
                 "start it with --config FILE to save settings",
@@ -471,18 +429,18 @@ class Server:
         try:
             values = await self._box.parameters(full)
         except LookupError:
-            return _error(404, f"there is no node {full}")
+            return error_answer(404, f"there is no node {full}")
         except asyncio.TimeoutError:
-            return _error(502, f"{full} does not answer")
+            return error_answer(502, f"{full} does not answer")
         try:
             async with self._saving:
                 backup = await asyncio.get_running_loop().run_in_executor(
                     None, save, path, full, values
                 )
         except SettingsFileError as error:
-            return _error(409, str(error))
+            return error_answer(409, str(error))
         self._box.log("info", f"{session.user} saved the settings of {full} to {path}")
-        return _json(
+        return json_answer(
             {
                 "message": f"{len(values)} settings of {name} saved to {path}",
                 "path": str(path),
@@ -494,14 +452,19 @@ class Server:
 
     async def _get_bridge(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            return _error(426, "this address speaks WebSocket")
+            return error_answer(426, "this address speaks WebSocket")
         if not self._same_origin(request):
-            self.refused("origin", f"a WebSocket from {_origin(request)}")
-            return _error(403, "only the panel's own page may connect")
+            self.refused("origin", f"a WebSocket from {origin_of(request)}")
+            return error_answer(403, "only the panel's own page may connect")
         session = self._need_session(request)
         if len(self._consoles) >= self.setup.max_consoles:
             self.refused("consoles", f"{self.setup.max_consoles} panels are open")
-            return _error(503, f"{self.setup.max_consoles} panels are open already")
+            return error_answer(503, f"{self.setup.max_consoles} panels are open already")
+        mine = sum(1 for console in self._consoles.values() if console.user == session.user)
+        if self.login_required and mine >= max(1, self.setup.max_consoles // 2):
+            # No user, a viewer least of all, keeps the others out.
+            self.refused("consoles", f"{mine} panels of {session.user} are open")
+            return error_answer(503, f"{mine} panels of {session.user} are open already; close one")
         socket = web.WebSocketResponse(
             max_msg_size=LARGEST_ASKED, compress=False, heartbeat=20.0, timeout=1.0
         )
@@ -548,7 +511,7 @@ class Server:
     def _checked(self, request: web.Request, make: Callable[[Graph], Any]) -> web.Response:
         self._may_see_health(request)
         body = make(self._box.graph())
-        return _json(body, status=200 if body["healthy"] else 503)
+        return json_answer(body, status=200 if body["healthy"] else 503)
 
     async def _get_health(self, request: web.Request) -> web.Response:
         started = time.perf_counter()
@@ -568,12 +531,12 @@ class Server:
         name = request.match_info["name"]
         known = self.setup.expected.plugins
         if name not in known:
-            return _json(
+            return json_answer(
                 {"error": f"there is no plug-in {name[:80]!r}", "known": list(known)}, status=404
             )
         detail = plugin_detail(self._box.graph(), name)
         well = detail["status"] in ("available", "degraded", "silent")
-        return _json(detail, status=200 if well else 503)
+        return json_answer(detail, status=200 if well else 503)
 
     async def _get_database(self, request: web.Request) -> web.Response:
         return self._checked(request, lambda g: database_health(g, self.setup.expected))
@@ -589,7 +552,7 @@ class Server:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
     async def _get_openapi(self, request: web.Request) -> web.Response:
-        return _json(describe(_VERSION))
+        return json_answer(describe(_VERSION))
 
     # Files ------------------------------------------------------------------------------------
 
@@ -604,75 +567,13 @@ class Server:
                     "./thebox build, and start again. /health and /metrics work without.\n",
                 )
             self.refused("no_such_file", f"GET /{path[:120]}")
-            return _error(404, "there is no such page")
+            return error_answer(404, "there is no such page")
         file, kind = found
         # What Vite names by its content never changes; the page itself is asked for each time.
         cache = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
-        return web.FileResponse(file, headers={"Content-Type": kind, "Cache-Control": cache})
-
-
-class _Answer(Exception):  # noqa: N818 - an answer, not a failure
-    def __init__(self, response: web.Response) -> None:
-        super().__init__(response.status)
-        self.response = response
-
-
-class _Wrapped(asyncio.Protocol):
-    """aiohttp's protocol with its first and last call led past us."""
-
-    def __init__(
-        self,
-        inner: Any,
-        made: Callable[[asyncio.BaseTransport], None],
-        lost: Callable[[Exception | None], None],
-    ) -> None:
-        self._inner = inner
-        self._made = made
-        self._lost = lost
-        # Called for every chunk and drain: straight to aiohttp.
-        for name in ("data_received", "eof_received", "pause_writing", "resume_writing"):
-            setattr(self, name, getattr(inner, name))
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lost(error)
+        return File(file, headers={"Content-Type": kind, "Cache-Control": cache})
 
 
 async def _close(socket: web.WebSocketResponse, why: str) -> None:
     with contextlib.suppress(Exception):
         await socket.close(code=1008, message=why.encode())
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        raise web.HTTPBadRequest from None
-    if not isinstance(body, dict):
-        raise web.HTTPBadRequest
-    return body
-
-
-def _json(body: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        text=json.dumps(body, allow_nan=False),
-        status=status,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
-
-
-def _error(status: int, text: str) -> web.Response:
-    return _json({"error": text}, status=status)
-
-
-def _origin(request: web.Request) -> str:
-    return request.headers.get("Origin", "no page")[:120]
-
-
-def _is_plain_host(host: str) -> bool:
-    return bool(host) and all(c.isalnum() or c in ".-:[]" for c in host) and len(host) < 256
