@@ -26,6 +26,7 @@ import evaluate
 import numpy as np
 import oracle
 import skies
+import wild
 
 from thebox_fusion.metrics import score_picture
 from thebox_fusion.tracker import parameters_from_mapping
@@ -114,22 +115,57 @@ def record(seed: int) -> skies.Recording:
     return recording
 
 
-def run(seed: int, params: dict[str, Any], with_oracle: bool) -> dict[str, float]:
+def time_to_confirm(
+    truth: dict[float, list[tuple[str, float, float]]],
+    tracks: dict[float, list[tuple[str, float, float]]],
+) -> float:
+    """Return the mean time from an object's appearance to its first track within the cut-off.
+
+    An object that never has one counts with its whole life.
+    """
+    appeared: dict[str, float] = {}
+    waited: dict[str, float] = {}
+    found: set[str] = set()
+    for second in sorted(truth):
+        places = np.array([row[1:3] for row in tracks.get(second, ())], float).reshape(-1, 2)
+        for name, east, north in truth[second]:
+            begin = appeared.setdefault(name, second)
+            if name in found:
+                continue
+            waited[name] = second - begin + 1.0
+            gap = np.hypot(places[:, 0] - east, places[:, 1] - north)
+            if len(gap) and gap.min() < evaluate.CUTOFF:
+                found.add(name)
+                waited[name] = second - begin
+    return float(np.mean(list(waited.values()))) if waited else 0.0
+
+
+def run(
+    seed: int, params: dict[str, Any], with_oracle: bool, wilder: bool = False
+) -> dict[str, float]:
     """Return the scores of one draw."""
-    recording = record(seed)
-    tracks, wall = evaluate.run_ours(recording, parameters_from_mapping(params))
+    recording = wild.record(seed) if wilder else record(seed)
+    tracks, wall = evaluate.run_ours(
+        recording, parameters_from_mapping(params), as_arrived=False
+    )
     score = score_picture(recording.truth, tracks, evaluate.CUTOFF)
     result = {
         "gospa": score.gospa,
         "switches": float(score.switches),
         "false": score.false_seconds_per_minute,
         "completeness": score.completeness,
+        "gospa50": score_picture(recording.truth, tracks, 50.0).gospa,
+        "confirm": time_to_confirm(recording.truth, tracks),
+        "rms": score.rms,
         "wall": wall,
         "detections": float(len(recording.detections)),
     }
     if with_oracle:
-        best = score_picture(recording.truth, oracle.run(recording), evaluate.CUTOFF)
+        picture = oracle.run(recording)
+        best = score_picture(recording.truth, picture, evaluate.CUTOFF)
         result["oracle"] = best.gospa
+        result["oracle_confirm"] = time_to_confirm(recording.truth, picture)
+        result["oracle_rms"] = best.rms
         result["oracle_switches"] = float(best.switches)
     return result
 
@@ -147,7 +183,7 @@ def compare(before: dict[str, dict[str, float]], after: dict[str, dict[str, floa
         f" worst {100 * ratio.max():+.1f} % ({both[int(ratio.argmax())]}),"
         f" best {100 * ratio.min():+.1f} % ({both[int(ratio.argmin())]})"
     )
-    for name in ("switches", "false", "completeness", "wall"):
+    for name in ("gospa50", "switches", "false", "completeness", "confirm", "rms", "wall"):
         a = np.array([before[n][name] for n in both])
         b = np.array([after[n][name] for n in both])
         print(f"   {name}: {a.mean():.3f} -> {b.mean():.3f}, worst {float((b - a).max()):+.2f}")
@@ -162,13 +198,16 @@ def main() -> None:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--oracle", action="store_true")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--wild", action="store_true", help="draw from `wild` instead")
     options = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
     params = json.loads(options.params)
     start = time.perf_counter()
     for seed in range(options.first, options.first + options.draws):
-        results[f"draw{seed}"] = score = run(seed, params, options.oracle)
-        if options.show:
+        results[f"draw{seed}"] = score = run(seed, params, options.oracle, options.wild)
+        if options.show and options.wild:
+            print(seed, {k: round(v, 2) for k, v in score.items()}, wild.draw(seed), flush=True)
+        elif options.show:
             sky, changes = draw(seed)
             print(seed, {k: round(v, 2) for k, v in score.items()}, flush=True)
             print("   ", {k: v for k, v in asdict(sky).items() if v is not None}, changes)
