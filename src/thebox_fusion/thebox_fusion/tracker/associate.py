@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from .types import FloatArray, IntArray
 
@@ -55,6 +52,11 @@ def assignment(track: IntArray, detection: IntArray, ratio: FloatArray) -> Float
     Each cluster of connected pairs is solved by itself (Jonker-Volgenant, scipy); a track or
     a detection may stay alone at ratio 1.
     """
+    # Half a second of start that the default, `marginals`, has no use for.
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+    from scipy.sparse import coo_matrix  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
     chosen = np.zeros(len(track))
     if len(track) == 0:
         return chosen

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .bank import TrackBank
 from .motion import collapse
-from .types import IntArray
+from .types import FloatArray, IntArray
 from .update import Dynamics, predict_rows
 
 
@@ -36,11 +35,9 @@ def duplicates(
     mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), now), dynamics)
     centre, spread = collapse(mean, covariance, weight)
     sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
-    tree = cKDTree(centre[:, :2])
-    pairs = tree.query_pairs(min(3.0 * float(np.median(sigma)), 100.0), output_type="ndarray")
-    if not len(pairs):
+    a, b = near_pairs(centre[:, :2], min(3.0 * float(np.median(sigma)), 100.0))
+    if not len(a):
         return []
-    a, b = pairs[:, 0], pairs[:, 1]
     plane = np.array([0, 1, 3, 4])
     gap = (centre[a] - centre[b])[:, plane]
     joint = (spread[a] + spread[b])[:, plane[:, None], plane[None, :]]
@@ -61,3 +58,20 @@ def duplicates(
         dropped.add(second)
         result.append((first, second))
     return sorted(result)
+
+
+def near_pairs(place: FloatArray, reach: float) -> tuple[IntArray, IntArray]:
+    """Return the rows of all pairs of places (N, 2) no farther apart than ``reach``."""
+    order = np.argsort(place[:, 0], kind="stable")
+    east = place[order, 0]
+    last = np.searchsorted(east, east + reach, side="right")
+    first = np.arange(len(east))
+    count = np.maximum(last - first - 1, 0)
+    a = np.repeat(first, count)
+    b = a + 1 + np.arange(len(a)) - np.repeat(np.cumsum(count) - count, count)
+    a, b = order[a], order[b]
+    gap = place[a] - place[b]
+    near = np.flatnonzero((gap * gap).sum(axis=1) <= reach * reach)
+    low, high = np.minimum(a[near], b[near]), np.maximum(a[near], b[near])
+    rank = np.lexsort((high, low))
+    return low[rank], high[rank]
