@@ -487,7 +487,7 @@ def test_the_clutter_of_a_sensor_is_learned() -> None:
     for t in range(40):
         tracker.add(clutter(rng, float(t), 30))
         tracker.advance(float(t))
-    assert 24.0 < float(tracker.state.sensors[0].clutter.sum()) < 36.0
+    assert 24.0 < float(tracker.state.sensors[0].clutter.total()) < 36.0
 
 
 def capture() -> list[dict[str, object]]:

@@ -12,10 +12,14 @@ from .core import Core
 from .detection import DetectionBatch
 from .existence import logit
 from .gate import aspect, bearing_offsets
+from .glances import glance
 from .initiate import bearing_states
 from .looks import associate
 from .measure import wrap
 from .types import BoolArray, FloatArray, IntArray
+
+LEFT_OVER = 0.6
+"""A bearing that is so likely of no kinematic track is for the bearing-only ones."""
 
 
 def hear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
@@ -24,8 +28,28 @@ def hear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
         return
     bank = core.state.kinematic
     strong = bank.probability() > 0.2
-    free, _, _, _, _ = associate(core, bank, batch, core.motion, eligible=strong, elapsed=elapsed)
-    give_to_bearings(core, batch, free, elapsed)
+    if core.state.sensors[batch.sensor].model.modality != "RF":
+        free, _, _, _, _ = associate(
+            core, bank, batch, core.motion, eligible=strong, elapsed=elapsed
+        )
+        give_to_bearings(core, batch, free, elapsed)
+        return
+    # One object may have several links on the air: each emission without an identity is weighed
+    # alone, or the second one would be left for whatever else is in its direction.
+    free, done = glance(core, bank, batch, strong)
+    for row in range(len(batch)):
+        if done[row] and free[row] <= LEFT_OVER:
+            continue
+        one = batch.take(np.array([row]))
+        if not done[row]:
+            free[row : row + 1], _, _, _, _ = associate(
+                core, bank, one, core.motion, eligible=strong, elapsed=elapsed
+            )
+        give_to_bearings(core, one, free[row : row + 1], elapsed)
+        elapsed = 0.0
+    if elapsed > 0.0:
+        nobody = batch.take(np.zeros(0, dtype=np.int64))
+        core.state.sensors[batch.sensor].learn_clutter(nobody, np.zeros(0), False, elapsed)
 
 
 def overhear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
@@ -52,7 +76,7 @@ def overhear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
 def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapsed: float) -> None:
     """Give bearings that no kinematic track explains to bearing-only tracks, old or new."""
     learned = core.state.sensors[batch.sensor]
-    left = np.flatnonzero(free > 0.6)
+    left: IntArray = np.flatnonzero(free > LEFT_OVER)
     false: FloatArray = np.zeros(0)
     if len(left):
         bank = core.state.bearings
@@ -78,7 +102,7 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
                 serial=core.serials(first, "b"),
             )
             note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
-    learned.learn_clutter(np.zeros(len(false)), false, False, elapsed)
+    learned.learn_clutter(batch.take(left), false, False, elapsed)
 
 
 def note_own_path(

@@ -15,6 +15,10 @@ from .sensors import SensorState
 from .types import FloatArray
 
 
+TOGETHER = 0.15
+"""Seconds: emissions without a key so near in time are gated at once."""
+
+
 def frames_of(
     items: Sequence[tuple[float, int, Detection]],
     index: Mapping[str, int],
@@ -23,8 +27,9 @@ def frames_of(
     """Divide detections, sorted by time, into frames.
 
     A frame holds detections of one sensor from a time shorter than its revisit, so that no object
-    is in it twice, and no key twice; of radio emissions without a key, one. Frames come in the
-    order of their first detection.
+    is in it twice, and no key twice. Radio emissions without a key are no look and are weighed one
+    by one: a frame of them is only what came together. Frames come in the order of their first
+    detection.
     """
     open_frames: dict[str, list[Detection]] = {}
     open_keys: dict[str, set[str]] = {}
@@ -38,9 +43,10 @@ def frames_of(
             span = detection.time - frame[0].time
             fits = span <= 1e-6 or (span < 0.35 * sensor.revisit and not _simultaneous(frame))
             fits = fits and not (detection.key and detection.key in open_keys[name])
-            # One object may have several links on the air: each emission without an identity is
-            # weighed alone, or the second one would be left for whatever else is in its direction.
-            fits = fits and (detection.modality != "RF" or bool(detection.key))
+            if detection.modality == "RF" and not math.isfinite(detection.range):
+                bare = not detection.key
+                fits = fits and bare == (not frame[0].key)
+                fits = fits and (not bare or span <= TOGETHER)
         if frame is None or not fits:
             frame = []
             open_frames[name] = frame

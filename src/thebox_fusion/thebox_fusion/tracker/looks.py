@@ -75,7 +75,7 @@ def associate(
     after = _believed(core, bank, h.rows, detected, after)
     if learned.model.miss_weight <= HEARS_ONLY:
         # What the radar no longer sees is not kept alive by a chance bearing.
-        lost = _lost(core, bank, h.rows, h.when)
+        lost = lost_to_radar(core, bank, h.rows, h.when)
         after = np.where(lost, np.minimum(after, prior), after)
     delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
     _look_done(
@@ -112,7 +112,7 @@ def _resolve(
     """
     learned = core.state.sensors[batch.sensor]
     prior = bank.probability()[h.rows]
-    identity = _identity_bonus(core, bank, batch, h.rows[h.pair], h.detection)
+    identity = identity_bonus(core, bank, batch, h.rows[h.pair], h.detection)
     counted = chance * learned.model.miss_weight
 
     def weigh() -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -129,7 +129,7 @@ def _resolve(
             real = np.bincount(
                 h.detection, weights=probability * after[h.pair], minlength=len(batch)
             )
-            learned.try_clutter(before, batch.range, np.clip(1.0 - real, 0.0, 1.0), elapsed)
+            learned.try_clutter(before, batch, np.clip(1.0 - real, 0.0, 1.0), elapsed)
             prior = _share_of_first_look(bank, h.rows, batch.sensor, prior, after)
             probability, detected, after = weigh()
         learned.clutter = before
@@ -163,7 +163,7 @@ def _believed(
     return bound
 
 
-def _lost(core: Core, bank: TrackBank, rows: IntArray, now: FloatArray) -> BoolArray:
+def lost_to_radar(core: Core, bank: TrackBank, rows: IntArray, now: FloatArray) -> BoolArray:
     """Return which tracks a sensor that looks at everything held, and has lost."""
     lost: BoolArray = np.zeros(len(rows), dtype=np.bool_)
     for sensor, learned in enumerate(core.state.sensors):
@@ -231,7 +231,7 @@ def _probabilities(
     return probability, np.minimum(detected, 1.0)
 
 
-def _identity_bonus(
+def identity_bonus(
     core: Core, bank: TrackBank, batch: DetectionBatch, rows: IntArray, detection: IntArray
 ) -> FloatArray:
     """Return (P,) log likelihood ratios of identity: for the same key, against another's.

@@ -12,8 +12,13 @@ from .types import FloatArray, IntArray
 from .update import Dynamics, predict_rows
 
 
+TOO_OFTEN = 1.39
+"""Two tracks that are detected so many times as often as one object is are two objects: they lie
+nearer, in ratio, to twice than to once."""
+
+
 def duplicates(
-    bank: TrackBank, now: float, dynamics: Dynamics, separate: IntArray
+    bank: TrackBank, now: float, dynamics: Dynamics, separate: IntArray, chance: FloatArray
 ) -> list[tuple[int, int]]:
     """Return pairs of rows (keep, drop) that follow one object.
 
@@ -26,6 +31,7 @@ def duplicates(
         dynamics: of the bank.
         separate: (N,) the sensor that holds a track under a number of its own at present, -1
             none: what one sensor tells apart stays apart.
+        chance: (N,) how often an object there is detected in a look.
     """
     if len(bank) < 2:
         return []
@@ -43,7 +49,8 @@ def duplicates(
     joint = (spread[a] + spread[b])[:, plane[:, None], plane[None, :]]
     distance = np.einsum("pa,pa->p", gap, np.linalg.solve(joint, gap[..., None])[..., 0])
     rate = bank.hit_rate[rows[a]] + bank.hit_rate[rows[b]]
-    same = (distance < 4.0) & (rate < 1.25)
+    expected = 0.5 * (chance[rows[a]] + chance[rows[b]])
+    same = (distance < 4.0) & (rate < TOO_OFTEN * expected)
     same &= (separate[rows[a]] < 0) | (separate[rows[a]] != separate[rows[b]])
     result: list[tuple[int, int]] = []
     dropped: set[int] = set()

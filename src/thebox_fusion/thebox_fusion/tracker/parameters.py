@@ -189,6 +189,9 @@ class TrackerParameters:
     speed_sigma: float = number(
         7.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
     )
+    speed_sigma_fast: float = number(
+        20.0, "The same for the few that are fast", "m/s", 0.1, 300.0
+    )
     climb_sigma: float = number(
         0.8, "Standard deviation of the vertical speed of a new object", "m/s", 0.01, 100.0
     )

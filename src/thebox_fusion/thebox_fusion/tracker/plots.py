@@ -24,11 +24,9 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
     free, false, rows, detection, probability = associate(
         core, bank, batch, core.motion, eligible=everyone, elapsed=elapsed
     )
-    placed = np.linalg.norm(batch.position - batch.own_position, axis=1)
-    slant = np.where(np.isfinite(batch.range), batch.range, placed)
     plain = np.isfinite(batch.bearing)
     learned.learn_sweep(batch.time[plain], batch.bearing[plain])
-    learned.learn_clutter(slant, false, True, elapsed)
+    learned.learn_clutter(batch, false, True, elapsed)
     birth = free * learned.birth_probability(batch, bearing_only=False)
     new = np.flatnonzero((free > 0.2) & (birth > 1e-6))
     begun: IntArray = np.zeros(0, dtype=np.int64)

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from .clutter import MEMORY, ClutterMap
 from .detection import DetectionBatch
 from .parameters import SensorModel
 from .types import BoolArray, FloatArray, IntArray
@@ -36,8 +37,8 @@ class SensorState:
     """Learned state of one sensor.
 
     Attributes:
-        clutter: (BINS,) false detections in one look per range bin (bin edges are equal parts
-            of the model's maximum range); bearing-only sensors use bin 0.
+        clutter: where false plots come from; ``bearing_clutter``, how many false bearings in
+            one look.
         revisit: seconds between looks.
         hits, looks: (BINS,) weighted counts for the detection probability by range.
         sweep: (M, 2) times and bearings of the last plots; ``turning`` when they lie on a beam
@@ -51,7 +52,7 @@ class SensorState:
         self.revisit = model.revisit
         self.simultaneous = False
         self.together_share = 0.0
-        self.clutter: FloatArray = np.full(BINS, model.clutter_per_look / BINS)
+        self.clutter = ClutterMap(model.clutter_per_look, model.max_range)
         self.bearing_clutter = model.clutter_per_look
         strength = 4.0
         self.looks: FloatArray = np.full(BINS, strength)
@@ -110,22 +111,17 @@ class SensorState:
         model = self.model
         ranged = np.isfinite(batch.range)
         placed = np.isfinite(batch.position).all(axis=1)
-        slant = np.where(ranged, batch.range, 0.0)
-        if placed.any():
-            offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
-            slant = np.where(placed & ~ranged, offset, slant)
-        width = model.max_range / BINS
-        in_bin = np.maximum(self.clutter, 1e-3)[self.bin_of(slant)]
+        width = max(model.sector_width, 1e-3)
         log_density: FloatArray = np.where(
             ranged | placed,
-            np.log(in_bin / width) - math.log(max(model.sector_width, 1e-3)),
-            math.log(max(self.bearing_clutter, LEAST_CLUTTER))
-            - math.log(max(model.sector_width, 1e-3)),
+            self.clutter.log_density(*slant_and_bearing(batch), width),
+            math.log(max(self.bearing_clutter, LEAST_CLUTTER)) - math.log(width),
         )
-        log_density = log_density + np.where(np.isfinite(batch.elevation), math.log(2.0), 0.0)
+        log_density += self.clutter.log_elevation(batch.elevation, batch.elevation_sigma)
         # A position is an area and a height, not a range and a bearing.
-        log_density = log_density - np.where(
-            placed & ~ranged, np.log(np.maximum(slant, 10.0)) + math.log(300.0), 0.0
+        offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
+        log_density -= np.where(
+            placed & ~ranged, np.log(np.maximum(offset, 10.0)) + math.log(300.0), 0.0
         )
         log_density -= np.where(np.isfinite(batch.range_rate), math.log(60.0), 0.0)
         log_density -= np.where(np.isfinite(batch.velocity).all(axis=1), 3 * math.log(60.0), 0.0)
@@ -136,65 +132,67 @@ class SensorState:
         birth = self.model.birth_per_look
         if bearing_only:
             return np.full(len(batch), birth / (birth + max(self.bearing_clutter, 1e-3)))
-        offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
-        slant = np.where(np.isfinite(batch.range), batch.range, offset)
-        clutter = np.maximum(self.clutter, 1e-3)[self.bin_of(slant)] * BINS
+        clutter = self.clutter.around(*slant_and_bearing(batch))
         # When a sensor is switched on, the whole sky is new to it.
         share = self.model.first_look_share / max(self.looks_seen, 1.0)
         result: FloatArray = np.maximum(birth / (birth + clutter), share)
         return result
 
     def learn_clutter(
-        self, slant: FloatArray, false_weight: FloatArray, ranged: bool, elapsed: float
+        self, batch: DetectionBatch, false_weight: FloatArray, ranged: bool, elapsed: float
     ) -> None:
         """Move the clutter estimate by one frame.
 
         Args:
-            slant: (M,) ranges of the frame's detections.
+            batch: the frame's detections.
             false_weight: (M,) probability that each belongs to no object.
             ranged: whether these detections measure range.
             elapsed: seconds since the sensor's previous frame.
         """
+        self.clutter.learn_elevation(batch.elevation, false_weight)
         if elapsed <= 0.0:
             # A part of the same look: it counts with the next.
             self.held_false += float(false_weight.sum())
             return
-        looks = min(max(elapsed / self.revisit, 0.02), 10.0)
+        looks = self._looks(elapsed)
         gain = self._clutter_gain(looks)
         self.looks_seen += looks
         if ranged:
-            count = self._clutter_count(slant, false_weight)
-            self.clutter = self.clutter + gain * (count / looks - self.clutter)
+            slant, bearing = slant_and_bearing(batch)
+            self.clutter.stretch(slant)
+            self.clutter.learn(slant, bearing, false_weight, looks=looks, gain=gain)
         else:
             total = float(false_weight.sum()) + self.held_false
             self.held_false = 0.0
             self.bearing_clutter += gain * (total / looks - self.bearing_clutter)
 
+    def _looks(self, elapsed: float) -> float:
+        return min(max(elapsed / self.revisit, 0.02), 10.0)
+
     def _clutter_gain(self, looks: float) -> float:
         # The first look cannot tell objects from clutter: the second counts like the first. A
         # running mean follows, so that a flood is known soon, then a fading memory.
         early = looks / max(self.looks_seen + looks - 1.0, looks)
-        return max(1.0 - math.exp(-looks / 12.0), min(early, 1.0))
-
-    def _clutter_count(self, slant: FloatArray, false_weight: FloatArray) -> FloatArray:
-        count = np.bincount(self.bin_of(slant), weights=false_weight, minlength=BINS)
-        smooth: FloatArray = 0.5 * count + 0.5 * count.mean()
-        return smooth
+        return max(1.0 - math.exp(-looks / MEMORY), min(early, 1.0))
 
     def try_clutter(
-        self, before: FloatArray, slant: FloatArray, false_weight: FloatArray, elapsed: float
+        self, before: ClutterMap, batch: DetectionBatch, false_weight: FloatArray, elapsed: float
     ) -> None:
         """Assume the clutter that a trial association of this frame found (one EM step).
 
         Args:
-            before: (BINS,) the estimate before this frame.
-            slant: (M,) ranges of the frame's detections.
+            before: the estimate before this frame.
+            batch: the frame's detections.
             false_weight: (M,) probability that each belongs to no object.
             elapsed: seconds since the sensor's previous frame.
         """
-        looks = min(max(elapsed / self.revisit, 0.02), 10.0)
-        count = self._clutter_count(slant, false_weight)
-        self.clutter = before + self._clutter_gain(looks) * (count / looks - before)
+        looks = self._looks(elapsed)
+        slant, bearing = slant_and_bearing(batch)
+        self.clutter = before.copy()
+        self.clutter.stretch(slant)
+        self.clutter.learn(
+            slant, bearing, false_weight, looks=looks, gain=self._clutter_gain(looks)
+        )
 
     def learn_detection(self, slant: FloatArray, detected: FloatArray, weight: FloatArray) -> None:
         """Count looks at tracks that surely exist."""
@@ -308,3 +306,12 @@ class SensorState:
         fade = np.where(self.tried > 60.0, 60.0 / self.tried, 1.0)
         self.tried *= fade
         self.proved *= fade
+
+
+def slant_and_bearing(batch: DetectionBatch) -> tuple[FloatArray, FloatArray]:
+    """Return (M,) slant ranges and bearings, from positions where those are measured."""
+    r = batch.position - batch.own_position
+    offset = np.linalg.norm(r, axis=1)
+    ranged = np.isfinite(batch.range)
+    bearing = np.where(np.isfinite(batch.bearing), batch.bearing, np.arctan2(r[:, 0], r[:, 1]))
+    return np.where(ranged, batch.range, offset), bearing

@@ -15,13 +15,14 @@ from .existence import change_states, decay, doomed, logit, shift
 from .gate import aspect, bearing_offsets
 from .merge import duplicates
 from .sensors import ESTABLISHED
-from .types import BoolArray, IntArray
+from .types import BoolArray, FloatArray, IntArray
 from .update import Dynamics
 
 # A tentative track below this existence goes after so many seconds or looks without a detection.
 PASSED_BELOW = 0.02
 PASSED_AFTER = 10.0
 PASSED_LOOKS = 4.0
+USUAL_CHANCE = 0.9
 LEAST_VISIBLE = 0.02
 """An object that a sensor never saw may come into its sight: its detections then join the track."""
 
@@ -97,11 +98,31 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
 def _merge(core: Core, now: float) -> None:
     """End the younger of two kinematic tracks that follow one object."""
     bank, table = core.state.kinematic, core.state.keys
-    for keep, drop in duplicates(bank, now, core.motion, _told_apart(core, now)):
+    if len(bank) < 2:
+        return
+    separate, chance = _told_apart(core, now), _chance(core, now)
+    for keep, drop in duplicates(bank, now, core.motion, separate, chance):
         moved = np.flatnonzero(table.track == bank.number[drop])
         table.track[moved] = bank.number[keep]
         bank.log_odds[drop] = -100.0
         bank.note(np.array([keep]), now, -1, MERGED, 0.0)
+
+
+def _chance(core: Core, now: float) -> FloatArray:
+    """Return (N,) how often a kinematic track is detected in a look of who looks at everything."""
+    state = core.state
+    bank = state.kinematic
+    seen = aspect(bank, now, state.own_position, float(core.motion.density[0]))
+    weight, total = np.zeros(len(bank)), np.zeros(len(bank))
+    for sensor, learned in enumerate(state.sensors):
+        if learned.model.miss_weight <= 0.5:
+            continue
+        looks = learned.covers(seen.bearing, seen.slant) * bank.visible[:, sensor]
+        looks = looks / learned.revisit
+        weight += looks
+        total += looks * learned.detection_probability(seen.slant)
+    chance: FloatArray = np.where(weight > 0.0, total / np.maximum(weight, 1e-9), USUAL_CHANCE)
+    return chance
 
 
 def _told_apart(core: Core, now: float) -> IntArray:
