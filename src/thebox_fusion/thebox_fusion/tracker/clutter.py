@@ -23,6 +23,8 @@ RING_PRIOR = 2.0
 CELL_PRIOR = 3.0
 LEAST = 0.012
 """False plots in a look round that are never ruled out."""
+WHOLE = 0.95
+FIRST_LOOK = 0.05
 MEMORY = 12.0
 """Looks after which what was learned has faded to 1/e."""
 LOW_CLUTTER, LOW_CLUTTER_SIGMA = 0.15, 0.3
@@ -33,20 +35,25 @@ ANY_ELEVATION = 0.1
 class ClutterMap:
     """False plots in one look, by range ring and bearing sector.
 
+    What a turning beam reports comes in pieces: they are held until they make a look round.
+
     Attributes:
         reach: metres; rings are equal parts of it. It grows with the farthest plot.
-        counts: (RINGS, SECTORS) false plots in one look, a fading mean.
-        exposure: looks that the counts rest on, fading likewise.
+        counts: (RINGS, SECTORS) fading sum of false plots; ``exposure``, of looks.
+        held, held_looks: the same of a look that is not complete.
+        looks: complete looks so far.
         elevation: sums of weight, elevation and its square of false plots.
     """
 
     def __init__(self, expected: float, max_range: float) -> None:
-        self.expected = expected
         self.max_range = max_range
         self.reach = 0.0
         self.plots = 0
         self.counts: FloatArray = np.full((RINGS, SECTORS), expected / (RINGS * SECTORS))
-        self.exposure = 0.0
+        self.exposure = 1.0
+        self.held: FloatArray = np.zeros((RINGS, SECTORS))
+        self.held_looks = 0.0
+        self.looks = 0
         self.elevation = (
             ELEVATION_PRIOR,
             ELEVATION_PRIOR * LOW_CLUTTER,
@@ -67,7 +74,9 @@ class ClutterMap:
 
     def total(self) -> float:
         """Return the false plots in one look."""
-        return float(self.counts.sum())
+        if self.looks == 0 and self.held_looks > 0.0:
+            return float(self.held.sum()) / self.held_looks
+        return float(self.counts.sum()) / self.exposure
 
     def cells(self, slant: FloatArray, bearing: FloatArray) -> tuple[IntArray, IntArray]:
         """Return the ring and sector (M,) of ranges and bearings; NaN goes to the first."""
@@ -94,16 +103,10 @@ class ClutterMap:
         low = np.maximum(old[None, :-1], new[:-1, None])
         high = np.minimum(old[None, 1:], new[1:, None])
         share = np.maximum(high - low, 0.0) * RINGS / before
-        self.counts = share @ self.counts
+        self.counts, self.held = share @ self.counts, share @ self.held
 
     def learn(
-        self,
-        slant: FloatArray,
-        bearing: FloatArray,
-        weight: FloatArray,
-        *,
-        looks: float,
-        gain: float,
+        self, slant: FloatArray, bearing: FloatArray, weight: FloatArray, looks: float
     ) -> None:
         """Move the estimate by one frame.
 
@@ -111,14 +114,22 @@ class ClutterMap:
             slant, bearing: (M,) of the frame's plots.
             weight: (M,) probability that each is false.
             looks: how much of a look round the frame is.
-            gain: how much of the estimate it replaces, 0..1.
         """
         ring, sector = self.cells(slant, bearing)
-        fresh = np.zeros((RINGS, SECTORS))
-        np.add.at(fresh, (ring, sector), weight / looks)
-        self.counts = self.counts + gain * (fresh - self.counts)
-        self.exposure = self.exposure * (1.0 - gain) + looks
+        fresh = self.held.copy()
+        np.add.at(fresh, (ring, sector), weight)
+        self.held, self.held_looks = fresh, self.held_looks + looks
         self._rate = None
+        if self.held_looks < WHOLE:
+            return
+        # What was assumed counts for nothing once there is a look, and that for little once there
+        # is a second: in the first one objects look like clutter.
+        keep = (0.0, FIRST_LOOK)[self.looks] if self.looks < 2 else 1.0
+        keep *= math.exp(-self.held_looks / MEMORY)
+        self.counts = keep * self.counts + self.held
+        self.exposure = keep * self.exposure + self.held_looks
+        self.held, self.held_looks = np.zeros((RINGS, SECTORS)), 0.0
+        self.looks += 1
 
     def learn_elevation(self, elevation: FloatArray, weight: FloatArray) -> None:
         """Learn at which elevations (M,) false detections come."""
@@ -137,12 +148,16 @@ class ClutterMap:
     def rate(self) -> FloatArray:
         """Return (RINGS, SECTORS) false plots expected in one look."""
         if self._rate is None:
-            looks = max(self.exposure, 1.0)
+            looks = self.exposure
             mean = max(self.total(), LEAST) / RINGS
             ring = self.counts.sum(axis=1)
-            ring = (looks * ring + RING_PRIOR) / (looks + RING_PRIOR / mean)
+            if self.looks == 0 and self.held_looks > 0.0:
+                looks, ring = self.held_looks, self.held.sum(axis=1)
+            ring = (ring + RING_PRIOR) / (looks + RING_PRIOR / mean)
             prior = ring[:, None] / SECTORS
-            self._rate = (looks * self.counts + CELL_PRIOR) / (looks + CELL_PRIOR / prior)
+            self._rate = (self.counts + CELL_PRIOR) / (self.exposure + CELL_PRIOR / prior)
+            if self.looks == 0:
+                self._rate = np.repeat(prior, SECTORS, axis=1)
         return self._rate
 
     def around(self, slant: FloatArray, bearing: FloatArray) -> FloatArray:

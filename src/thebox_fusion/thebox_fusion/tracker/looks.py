@@ -11,6 +11,7 @@ import numpy as np
 from .associate import assignment, marginals
 from .bank import HIT, MISS, TENTATIVE, TrackBank
 from .births import add_labels
+from .clutter import SECTORS
 from .core import Core
 from .detection import DetectionBatch
 from .existence import after_look, logit, shift
@@ -20,7 +21,9 @@ from .sensors import ESTABLISHED, PROVEN
 from .types import BoolArray, FloatArray, IntArray
 from .update import Dynamics, Hypotheses, blend, hypothesise
 
-EARLY_LOOKS = 1.5
+# In the second look the clutter and the share of real plots are estimated anew; where looks come in
+# pieces it ends with the second turn.
+EARLY_LOOKS, EARLY_TURNS = 1.5, 1.95
 SAME_BAND = 1.0
 # Sensors below this miss weight only hear who transmits.
 HEARS_ONLY = 0.15
@@ -123,14 +126,16 @@ def _resolve(
         return found, hit, after_look(prior, hit, counted)
 
     probability, detected, after = weigh()
-    if learned.looks_seen < EARLY_LOOKS and bool(np.isfinite(batch.range).all()):
+    early = EARLY_LOOKS if learned.simultaneous else EARLY_TURNS
+    if learned.looks_seen < early and bool(np.isfinite(batch.range).all()):
         before = learned.clutter
+        begun = _begun_here(bank, batch)
         for _ in range(5):
             real = np.bincount(
                 h.detection, weights=probability * after[h.pair], minlength=len(batch)
             )
             learned.try_clutter(before, batch, np.clip(1.0 - real, 0.0, 1.0), elapsed)
-            prior = _share_of_first_look(bank, h.rows, batch.sensor, prior, after)
+            prior = _share_of_first_look(begun, h.rows, prior, after)
             probability, detected, after = weigh()
         learned.clutter = before
     return probability, detected, prior, after
@@ -259,15 +264,26 @@ def identity_bonus(
     return bonus
 
 
+def _begun_here(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
+    """Return (N,) tracks of one plot of this sensor, in the directions of the frame."""
+    begun: BoolArray = (bank.hits < 1.5) & (bank.first_sensor == batch.sensor)
+    if np.ptp(batch.time) <= 1e-6:
+        return begun
+    r = bank.centre()[:, :2] - batch.own_position.mean(axis=0)[:2]
+    step = 2.0 * np.pi / SECTORS
+    of_track = np.floor(np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi) / step)
+    of_plot = np.unique(np.floor(batch.bearing % (2.0 * np.pi) / step))
+    return begun & np.isin(of_track, of_plot)
+
+
 def _share_of_first_look(
-    bank: TrackBank, rows: IntArray, sensor: int, prior: FloatArray, after: FloatArray
+    begun: BoolArray, rows: IntArray, prior: FloatArray, after: FloatArray
 ) -> FloatArray:
     """Return priors (U,) of one-plot tracks by how many of them found a second plot.
 
     Empirical Bayes: the share of a first look's plots that are objects is not known before the
     second look, and then it is told by that look.
     """
-    begun = (bank.hits < 1.5) & (bank.first_sensor == sensor)
     young = begun[rows]
     if not young.any():
         return prior

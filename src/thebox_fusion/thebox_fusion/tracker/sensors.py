@@ -26,7 +26,10 @@ PRIOR_TRIALS = 8.0
 # A radar that numbers its plots has followed them before it reports them: false ones come in a row.
 PRIOR_PLAIN: FloatArray = np.array([0.5, 0.975, 0.985, 0.99, 0.993, 0.995, 0.997, 0.998])
 PRIOR_NUMBERED: FloatArray = np.array([0.3, 0.7, 0.965, 0.97, 0.98, 0.99, 0.995, 0.998])
-SWEEP_PLOTS = 48
+# Plots that the search for a turning beam rests on, at least and at most; the least and greatest
+# time between them, seconds.
+SWEEP_FEWEST, SWEEP_PLOTS = 16, 64
+SWEEP_FASTEST, SWEEP_SLOWEST = 0.04, 0.4
 # Detections by a sensor after which its misses of a track teach how much the sensor sees.
 ESTABLISHED = 4.0
 SLOWEST_TURN = 15.0
@@ -41,7 +44,7 @@ class SensorState:
             one look.
         revisit: seconds between looks.
         hits, looks: (BINS,) weighted counts for the detection probability by range.
-        sweep: (M, 2) times and bearings of the last plots; ``turning`` when they lie on a beam
+        sweep: (M, 2) times and bearings of some of the last plots; ``turning`` when they lie on a beam
             that turns steadily.
         tried, proved: (PROVEN,) tracks that looked real after so many detections, and those of
             them that went on to ``PROVEN``.
@@ -65,6 +68,7 @@ class SensorState:
         self.keys_kept, self.keys_moved = KEYS_KEPT, KEYS_MOVED
         self.sweep: FloatArray = np.zeros((0, 2))
         self.sweep_unseen = 0
+        self.sweep_step = SWEEP_FASTEST
         self.turning = False
         self.tried: FloatArray = np.full(PROVEN, PRIOR_TRIALS)
         share = PRIOR_NUMBERED if numbered else PRIOR_PLAIN
@@ -155,25 +159,22 @@ class SensorState:
             self.held_false += float(false_weight.sum())
             return
         looks = self._looks(elapsed)
-        gain = self._clutter_gain(looks)
-        self.looks_seen += looks
         if ranged:
             slant, bearing = slant_and_bearing(batch)
             self.clutter.stretch(slant)
-            self.clutter.learn(slant, bearing, false_weight, looks=looks, gain=gain)
+            self.clutter.learn(slant, bearing, false_weight, looks)
         else:
+            # The first look cannot tell objects from clutter: the second counts like the first. A
+            # running mean follows, so that a flood is known soon, then a fading memory.
+            early = looks / max(self.looks_seen + looks - 1.0, looks)
+            gain = max(1.0 - math.exp(-looks / MEMORY), min(early, 1.0))
             total = float(false_weight.sum()) + self.held_false
             self.held_false = 0.0
             self.bearing_clutter += gain * (total / looks - self.bearing_clutter)
+        self.looks_seen += looks
 
     def _looks(self, elapsed: float) -> float:
         return min(max(elapsed / self.revisit, 0.02), 10.0)
-
-    def _clutter_gain(self, looks: float) -> float:
-        # The first look cannot tell objects from clutter: the second counts like the first. A
-        # running mean follows, so that a flood is known soon, then a fading memory.
-        early = looks / max(self.looks_seen + looks - 1.0, looks)
-        return max(1.0 - math.exp(-looks / MEMORY), min(early, 1.0))
 
     def try_clutter(
         self, before: ClutterMap, batch: DetectionBatch, false_weight: FloatArray, elapsed: float
@@ -186,13 +187,10 @@ class SensorState:
             false_weight: (M,) probability that each belongs to no object.
             elapsed: seconds since the sensor's previous frame.
         """
-        looks = self._looks(elapsed)
         slant, bearing = slant_and_bearing(batch)
         self.clutter = before.copy()
         self.clutter.stretch(slant)
-        self.clutter.learn(
-            slant, bearing, false_weight, looks=looks, gain=self._clutter_gain(looks)
-        )
+        self.clutter.learn(slant, bearing, false_weight, self._looks(elapsed))
 
     def learn_detection(self, slant: FloatArray, detected: FloatArray, weight: FloatArray) -> None:
         """Count looks at tracks that surely exist."""
@@ -251,9 +249,9 @@ class SensorState:
         """
         if not self.model.learn_revisit or self.simultaneous or not len(time):
             return
-        self.sweep = np.concatenate([self.sweep, np.column_stack([time, bearing])])[-SWEEP_PLOTS:]
-        self.sweep_unseen += len(time)
-        if len(self.sweep) < 12 or self.sweep_unseen < (96 if self.turning else 6):
+        self._sample_sweep(time, bearing)
+        count = len(self.sweep)
+        if count < SWEEP_FEWEST or self.sweep_unseen < (SWEEP_PLOTS if self.turning else count // 4):
             return
         self.sweep_unseen = 0
         t, b = self.sweep[:, 0] - self.sweep[0, 0], self.sweep[:, 1]
@@ -271,6 +269,26 @@ class SensorState:
             self.revisit = turn
         elif self.turning and resultant[best] < 0.7:
             self.turning = False
+
+    def _sample_sweep(self, time: FloatArray, bearing: FloatArray) -> None:
+        """Keep some of the plots: few enough to try all turn times, from long enough to tell."""
+        last = float(self.sweep[-1, 0]) if len(self.sweep) else -math.inf
+        slot = np.floor(time / self.sweep_step)
+        _, first = np.unique(slot, return_index=True)
+        first = first[time[first] >= last + 0.5 * self.sweep_step]
+        if not len(first):
+            return
+        fresh = np.column_stack([time[first], bearing[first]])
+        self.sweep = np.concatenate([self.sweep, fresh])
+        self.sweep_unseen += len(first)
+        if len(self.sweep) <= SWEEP_PLOTS:
+            return
+        if self.turning or self.sweep_step >= SWEEP_SLOWEST:
+            self.sweep = self.sweep[-SWEEP_PLOTS:]
+        else:
+            # Half as often from now on: a slow turn takes longer to show.
+            self.sweep_step *= 2.0
+            self.sweep = self.sweep[::2]
 
     def key_trust(self) -> float:
         """Return the log odds that a number of this sensor still means the object it meant."""

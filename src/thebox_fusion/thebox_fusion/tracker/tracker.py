@@ -198,6 +198,9 @@ class Tracker:
         elapsed = float(batch.time[newest]) - learned.last_frame
         if math.isfinite(elapsed):
             learned.learn_frame(elapsed, _at_one_time(batch))
+        elif np.ptp(batch.time) > 1e-6 and len(batch) > 1:
+            # A piece of a turning beam's first look.
+            elapsed = float(np.ptp(batch.time))
         else:
             elapsed = learned.revisit
         learned.last_frame = float(batch.time[newest])
