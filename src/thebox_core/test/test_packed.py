@@ -17,6 +17,7 @@ rclpy = pytest.importorskip("rclpy", reason="no ROS here: run through ./thebox t
 from builtin_interfaces.msg import Time  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 
+from thebox_core.messages import from_uuid  # noqa: E402
 from thebox_core.packed import (  # noqa: E402
     Body,
     PackedPicture,
@@ -86,6 +87,7 @@ def test_a_picture_is_read_and_written_as_rclpy_does(picture: TrackArray) -> Non
     for light, track in zip(packed.tracks, picture.tracks, strict=True):
         assert light.frame_id == track.header.frame_id
         assert light.id == track.id.uuid.tobytes()
+        assert light.identity == from_uuid(track.id)
         assert (light.number, light.state) == (track.number, track.state)
         assert light.position == (track.position.x, track.position.y, track.position.z)
         assert light.velocity == (track.velocity.x, track.velocity.y, track.velocity.z)

@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 __all__ = ["Body", "PackedPicture", "PackedTrack", "Verdict", "body", "stamp_of"]
 
@@ -234,6 +235,11 @@ class PackedTrack:
             raise struct.error("a track ends beyond the message")
         self._body = data[begin:at]
         return at
+
+    @property
+    def identity(self) -> str:
+        """Its UUID as text."""
+        return str(UUID(bytes=self.id))
 
     @property
     def body(self) -> bytes | bytearray:

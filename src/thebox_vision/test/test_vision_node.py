@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import math
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,23 @@ def test_round_the_life_cycle(live: Any, feed: Feed) -> None:
         live.in_executor(node.trigger_activate)
         assert node.is_active
     assert np.isfinite(node.now())
+
+
+def test_unreadable_tracks_are_counted_and_the_next_pass(live: Any, tmp_path: Path) -> None:
+    from rclpy.serialization import serialize_message
+
+    from thebox_core.qos import STATE
+    from thebox_interfaces.msg import TrackArray
+    from thebox_vision.node import Vision
+
+    heard = live.listen(TrackArray, "tracks", STATE)
+    node = live.start(Vision, model__path=str(tmp_path / "none.onnx"))
+    publisher = live.observer.create_publisher(TrackArray, "tracks/ranged", STATE)
+    live.wait(lambda: node.is_active and publisher.get_subscription_count(), "the node to listen")
+    whole = tracks(time.time(), str(uuid.uuid4()), 1.0)
+    publisher.publish(serialize_message(whole)[:-40])
+    live.wait(lambda: node.rejected["unreadable tracks"] == 1, "the reject to be counted")
+    publisher.publish(whole)
+    live.wait(lambda: heard, "the next tracks")
+    assert [t.id for t in heard[-1].tracks] == [t.id for t in whole.tracks]
+    assert heard[-1].header == whole.header

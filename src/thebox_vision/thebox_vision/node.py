@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from vision_msgs.msg import Detection2DArray
 
 from thebox_core.health import ERROR, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
-from thebox_core.messages import from_uuid, seconds
+from thebox_core.messages import seconds
 from thebox_core.node import ManagedNode, run
+from thebox_core.packed import PackedPicture, PackedTrack
 from thebox_core.qos import DETECTIONS, LATCHED, PICTURES, STATE
 from thebox_interfaces.action import SlewTo
-from thebox_interfaces.msg import Detection, GimbalState, Track, TrackArray, ZoneArray
+from thebox_interfaces.msg import Detection, GimbalState, TrackArray, ZoneArray
 from thebox_interfaces.srv import SetZoom
 from thebox_vision import telling
 from thebox_vision.association import Associator, Sight, Trail
@@ -109,7 +111,7 @@ class Vision(ManagedNode):
         self.cue = Cue(cue_rules(self.values, self._size[0]), self._aspect())
         self.gimbal = GimbalHistory()
         self._held_by = ""
-        self._tracks: list[Track] = []
+        self._tracks: Sequence[PackedTrack] = ()
         self._outlines: list[list[tuple[float, float]]] = []
         self._last_slew = -math.inf
         self._asked_field = math.nan
@@ -123,7 +125,8 @@ class Vision(ManagedNode):
         kind = Image if raw else CompressedImage
         topic = "camera/image_raw" if raw else "camera/image_raw/compressed"
         self._heard = [
-            self.create_subscription(TrackArray, "tracks/ranged", self._on_tracks, STATE),
+            # Raw: of a picture only the verdicts are written, and what is looked for is read.
+            self.create_subscription(TrackArray, "tracks/ranged", self._on_tracks, STATE, raw=True),
             self.create_subscription(GimbalState, "camera/gimbal_state", self._on_gimbal, STATE),
             self.create_subscription(ZoneArray, "zones", self._on_zones, LATCHED),
             self.create_subscription(kind, topic, self._on_picture, PICTURES),
@@ -328,7 +331,7 @@ class Vision(ManagedNode):
         drone stands still in it.
         """
         now, rates = view.pointing.time, (0.0, 0.0)
-        target = next((t for t in self._tracks if from_uuid(t.id) == self.cue.target), None)
+        target = next((t for t in self._tracks if t.identity == self.cue.target), None)
         if target is not None:
             one, two = (self._predicted(target, now + off) for off in (-0.1, 0.1))
             rates = (wrap(two.bearing - one.bearing) / 0.2, (two.elevation - one.elevation) / 0.2)
@@ -396,20 +399,29 @@ class Vision(ManagedNode):
 
     # Tracks, gimbal, zones --------------------------------------------------------------------
 
-    def _on_tracks(self, message: TrackArray) -> None:
-        stamp = seconds(message.header.stamp)
+    def _on_tracks(self, message: bytes) -> None:
+        try:
+            picture = PackedPicture.read(message)
+        except ValueError as error:
+            self.rejected.add("unreadable tracks")
+            self.get_logger().warning(
+                f"{error}: does another release publish tracks/ranged here?",
+                throttle_duration_sec=10.0,
+            )
+            return
+        stamp = picture.time
         if stamp < self._last_stamp - 5.0:
             self.get_logger().warning("the clock jumped back: the verification begins anew")
             self._begin()
         self._last_stamp = stamp
-        self._tracks = list(message.tracks)
-        names = [from_uuid(track.id) for track in self._tracks]
+        self._tracks = picture.tracks
+        names = [track.identity for track in self._tracks]
         self.verifier.forget(set(names))
         for name, track in zip(names, self._tracks, strict=True):
             standing = self.verifier.standings.get(name)
             if standing is not None:
                 telling.tell(track, standing)
-        self._track_publisher.publish(message)
+        self._track_publisher.publish(picture.write())
 
     def _on_gimbal(self, message: GimbalState) -> None:
         field = message.horizontal_field_of_view
@@ -435,7 +447,7 @@ class Vision(ManagedNode):
             if zone.alert_on_entry and zone.outline.points
         ]
 
-    def _predicted(self, track: Track, stamp: float) -> CueTrack:
+    def _predicted(self, track: PackedTrack, stamp: float) -> CueTrack:
         return telling.predicted(track, stamp, self._outlines)
 
     # Cueing -----------------------------------------------------------------------------------

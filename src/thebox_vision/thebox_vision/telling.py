@@ -15,7 +15,8 @@ from diagnostic_msgs.msg import KeyValue
 from sensor_msgs.msg import CompressedImage
 from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 
-from thebox_core.messages import from_uuid, new_detection, seconds, to_time
+from thebox_core.messages import new_detection, to_time
+from thebox_core.packed import PackedTrack, Verdict, stamp_of
 from thebox_interfaces.msg import Detection, Track
 from thebox_vision.association import Sight, Trail
 from thebox_vision.cueing import CueTrack
@@ -38,9 +39,7 @@ __all__ = [
 Outlines = Sequence[Sequence[tuple[float, float]]]
 
 
-def new_vision_detection(
-    sensor: str, stamp: float, received: float, infrared: bool
-) -> Detection:
+def new_vision_detection(sensor: str, stamp: float, received: float, infrared: bool) -> Detection:
     """A detection by the camera, as yet of nothing."""
     message = new_detection()
     message.header.stamp = to_time(stamp)
@@ -111,41 +110,45 @@ def annotated(
     return message
 
 
-def tell(track: Track, standing: Standing) -> None:
+def tell(track: PackedTrack, standing: Standing) -> None:
     """Put on a track what was seen of it."""
-    told = track.visual_verification
-    told.verdict = standing.verdict
-    told.stamp = to_time(standing.time)
-    told.reason, told.label = standing.reason, standing.label
-    told.confidence = standing.score
-    told.looks, told.hits = standing.looks, standing.hits
-    told.snapshot = standing.snapshot
+    track.set_verdict(
+        Verdict(
+            verdict=standing.verdict,
+            stamp=stamp_of(standing.time),
+            reason=standing.reason,
+            label=standing.label,
+            confidence=standing.score,
+            looks=standing.looks,
+            hits=standing.hits,
+            snapshot=standing.snapshot,
+        )
+    )
 
 
-def predicted(track: Track, stamp: float, outlines: Outlines = ()) -> CueTrack:
+def predicted(track: PackedTrack, stamp: float, outlines: Outlines = ()) -> CueTrack:
     """A track carried on to a time by its velocity; ``outlines`` of zones: see `threat`."""
-    bearing, elevation = track.bearing, track.elevation
-    ahead = stamp - seconds(track.header.stamp)
-    moved = (track.range, track.velocity.x, track.velocity.y)
-    if track.range_observed and all(map(math.isfinite, moved)) and abs(ahead) < 5.0:
-        level = track.range * math.cos(elevation if math.isfinite(elevation) else 0.0)
-        east = level * math.sin(bearing) + track.velocity.x * ahead
-        north = level * math.cos(bearing) + track.velocity.y * ahead
+    bearing, bearing_std, elevation, elevation_std, slant, _, _, observed = track.angles_and_range
+    ahead = stamp - track.time
+    speed = track.velocity
+    if observed and all(map(math.isfinite, (slant, *speed[:2]))) and abs(ahead) < 5.0:
+        level = slant * math.cos(elevation if math.isfinite(elevation) else 0.0)
+        east = level * math.sin(bearing) + speed[0] * ahead
+        north = level * math.cos(bearing) + speed[1] * ahead
         bearing = math.atan2(east, north) % (2.0 * math.pi)
-        climb = track.velocity.z
-        if math.isfinite(elevation) and math.isfinite(climb):
-            up = track.range * math.sin(elevation) + climb * ahead
+        if math.isfinite(elevation) and math.isfinite(speed[2]):
+            up = slant * math.sin(elevation) + speed[2] * ahead
             elevation = math.atan2(up, max(math.hypot(east, north), 1.0))
     return CueTrack(
-        from_uuid(track.id),
+        track.identity,
         bearing,
-        track.bearing_std,
+        bearing_std,
         elevation,
-        track.elevation_std,
-        track.range if track.range_observed else math.nan,
+        elevation_std,
+        slant if observed else math.nan,
         track.confidence,
         track.state == Track.STATE_CONFIRMED,
-        threat((track.position.x, track.position.y), outlines),
+        threat(track.position[:2], outlines),
     )
 
 
