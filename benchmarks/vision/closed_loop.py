@@ -23,12 +23,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-
 from pointing_chain import STEP, Chain
+
 from thebox_sim.sensors.trakka import CameraPose
 from thebox_sim.video import Renderer
 from thebox_sim.world import Visible
-from thebox_vision.association import Associator, Sight
+from thebox_vision.association import Associator, Sight, Trail
 from thebox_vision.cueing import Cue, CueRules, CueTrack
 from thebox_vision.detector import Detector, open_detector
 from thebox_vision.geometry import GimbalHistory, View
@@ -39,7 +39,7 @@ WIDTH, HEIGHT = 960, 540
 NAMES = {0: "not looked", 1: "confirmed", 2: "refuted", 3: "inconclusive"}
 
 
-def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
+def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
     seed: int, detector: Detector, args: argparse.Namespace, looked: Counter[str]
 ) -> tuple[dict[str, Standing], list[float], np.ndarray]:
     rng = np.random.default_rng(seed)
@@ -123,22 +123,31 @@ def run(  # noqa: PLR0915, PLR0917 - one run, from top to bottom
             for t in tracks
         ]
         verifier.look(view, sights, trails, candidates)
-        # What fusion makes of detections/vision: the track gains its elevation.
         for track in candidates:
-            wide, tall = verifier.gate(track)
-            expected = track.elevation if math.isfinite(track.elevation) else at.elevation
-            for sight, trail in zip(sights, trails, strict=True):
-                off = abs(math.remainder(sight.bearing - track.bearing, 2 * math.pi))
-                if (
-                    trail
-                    and trail.hits > 1
-                    and off < wide
-                    and abs(sight.elevation - expected) < tall
-                ):
-                    elevation[track.id] = (sight.elevation, 0.004)
+            known = learnt(track, verifier.gate(track), at.elevation, sights, trails)
+            if known is not None:
+                elevation[track.id] = known
         if boxes:
             last = drawn(image, [(b, f"{b.label} {b.score:.2f}") for b in boxes])
     return verifier.standings, cue.cue_to_confirm, last
+
+
+def learnt(
+    track: Candidate,
+    gate: tuple[float, float],
+    looked_at: float,
+    sights: list[Sight],
+    trails: list[Trail | None],
+) -> tuple[float, float] | None:
+    """What fusion makes of detections/vision: the track gains its elevation."""
+    expected = track.elevation if math.isfinite(track.elevation) else looked_at
+    found = None
+    for sight, trail in zip(sights, trails, strict=True):
+        off = abs(math.remainder(sight.bearing - track.bearing, 2 * math.pi))
+        near = off < gate[0] and abs(sight.elevation - expected) < gate[1]
+        if trail is not None and trail.hits > 1 and near:
+            found = (sight.elevation, 0.004)
+    return found
 
 
 def as_track(

@@ -56,7 +56,8 @@ class OwnShipHistory:
     Args:
         keep: seconds of history.
         max_age: a pose serves for this many seconds before and after it, beyond the newest and
-            the oldest extrapolated by its velocity and for a moment by its turn rate; further away the own-ship is unknown.
+            the oldest extrapolated by its velocity, and for a moment by its turn rate; further away
+            the own-ship is unknown.
     """
 
     _LIMIT = 10_000

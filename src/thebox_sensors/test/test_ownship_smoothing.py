@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable
@@ -26,7 +27,7 @@ def play(
     course: Course, sigma: float, seconds: float = 60.0, gyro: bool = False, smoothing: float = 1.0
 ) -> list[tuple[float, Bearing]]:
     """Play a compass of 10 Hz: per heading its error as told (degrees) and what was told."""
-    noise = random.Random(4)  # noqa: S311 - a test's noise
+    noise = random.Random(4)
     state = OwnShipState(smoothing=smoothing)
     told = []
     for i in range(int(seconds * RATE)):
@@ -47,7 +48,7 @@ def rms(values: list[float]) -> float:
 
 
 def steps(told: list[tuple[float, Bearing]]) -> float:
-    return rms([b[0] - a[0] for a, b in zip(told, told[1:], strict=False)])
+    return rms([b[0] - a[0] for a, b in itertools.pairwise(told)])
 
 
 def still(_: float) -> float:
@@ -114,7 +115,7 @@ def test_few_headings_are_taken_as_they_came() -> None:
     assert math.degrees(state.heading(START + 1).heading) == pytest.approx(10.4)
     assert state.heading(START + 1).sigma == 0.0
     assert math.isnan(jitter([1.0, 1.0, 1.0]))
-    assert smoothed([0.0, 1.0], [1.0, 1.0], 0.5, 2.0, 0.0) is None
+    assert smoothed([0.0, 1.0], [1.0, 1.0], 0.5, 2.0, noise=0.0) is None
 
 
 @given(
@@ -129,7 +130,7 @@ def test_a_line_is_kept_whatever_the_spacing(
     times = [sum(gaps[:i]) for i in range(len(gaps))]
     headings = [heading + rate * t for t in times]
     time = share * times[-1]
-    found = smoothed(times, headings, time, 50.0, 0.0)
+    found = smoothed(times, headings, time, 50.0, noise=0.0)
     assert found is not None
     assert math.remainder(found.heading - heading - rate * time, 2 * math.pi) == pytest.approx(
         0.0, abs=1e-6

@@ -240,7 +240,9 @@ class Cue:
             # then it has moved as the track has.
             bearing, target = standing.seen_at
             if math.isfinite(standing.expected_at[0]):
-                bearing = (bearing + wrap(track.bearing - standing.expected_at[0])) % (2.0 * math.pi)
+                bearing = (bearing + wrap(track.bearing - standing.expected_at[0])) % (
+                    2.0 * math.pi
+                )
             if math.isfinite(standing.expected_at[1]) and math.isfinite(track.elevation):
                 target += track.elevation - standing.expected_at[1]
         target = min(max(target, -0.2), math.pi / 2.0)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from augment import Sampler, load
 from network import Conv, Detector, Exported
@@ -82,7 +83,9 @@ def restore(path: Path, crops: Tensor) -> Detector:
         elif isinstance(module, nn.Conv2d) and module.bias is not None:
             module.weight.data = weights[f"{name}.weight"]
             module.bias.data = weights[f"{name}.bias"]
-    sums = {id(b): [torch.zeros(b[1].num_features, dtype=torch.float64) for _ in "ab"] for b in blocks}
+    sums = {
+        id(b): [torch.zeros(b[1].num_features, dtype=torch.float64) for _ in "ab"] for b in blocks
+    }
     counts = dict.fromkeys(sums, 0)
 
     def measure(block: Conv) -> object:
@@ -126,8 +129,6 @@ def main() -> None:
     drawn = np.stack([sampler.draw(args.size)[0] for _ in range(args.pictures)])
     crops = torch.from_numpy(drawn[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255
     network = restore(args.source, crops)
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(str(args.source), providers=["CPUExecutionProvider"])
     (wanted,) = session.run(None, {"images": crops[:4].numpy()})
     with torch.no_grad():

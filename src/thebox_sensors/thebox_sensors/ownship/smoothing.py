@@ -7,8 +7,8 @@ Each heading of a compass is off by a little of its own (waves in the sensor, th
 sentence), besides the slow error that nothing here can know. A narrow camera that follows that
 jitter never stands still. So the headings around the time asked for are fitted with a line by
 weighted least squares; where a rate-of-turn gyro is heard, its turn is taken out first and only
-the level is fitted. A window in which the headings do not lie on a line within their own jitter is halved: a hard turn is
-followed as fast as it is measured.
+the level is fitted. A window in which the headings do not lie on a line within their own jitter is
+halved: a hard turn is followed as fast as it is measured.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def smoothed(
     headings: Sequence[float],
     time: float,
     reach: float,
+    *,
     noise: float,
     turned: Sequence[float] | None = None,
 ) -> Smoothed | None:
@@ -83,7 +84,7 @@ def smoothed(
     on = turned if turned is not None else [0.0] * len(times)
     rows = zip(times, headings, on, strict=True)
     near = [(t - time, h + turn) for t, h, turn in rows if abs(t - time) < reach]
-    if near and near[0][0] > 0.0 or math.isnan(noise):
+    if not near or near[0][0] > 0.0 or math.isnan(noise):
         return None
     allowed = _WORST * noise * noise + _QUANTUM * _QUANTUM
     for _ in range(_HALVINGS):

@@ -168,6 +168,7 @@ class OwnShipState:
         horizon: float = 30.0,
         site: StaticSite | None = None,
         fixed_heading: float = math.nan,
+        *,
         smoothing: float = 1.0,
     ) -> None:
         self.stale_after = stale_after
@@ -280,7 +281,7 @@ class OwnShipState:
                 if gyro and turned is None:
                     continue
                 noise = jitter(series.within(time, _JITTER_REACH)[1])
-                found = smoothed(times, headings, time, reach, noise, turned)
+                found = smoothed(times, headings, time, reach, noise=noise, turned=turned)
                 if found is not None:
                     break
         if found is None:
