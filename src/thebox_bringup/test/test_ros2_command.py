@@ -42,7 +42,7 @@ def extension(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def parser_of(extension: Any) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="ros2 thebox")
-    extension.add_arguments(made, "ros2", argv=None)
+    extension.add_arguments(made, "ros2 thebox", argv=None)
     return made
 
 

@@ -28,7 +28,7 @@ class TheBoxCommand(CommandExtension):
         parser.epilog = "commands:\n" + "\n".join(
             f"  {name.ljust(wide)}  {purpose}" for name, (_, purpose) in COMMANDS.items()
         )
-        parser.epilog += f"\n\n{cli_name} thebox COMMAND --help tells more of each."
+        parser.epilog += f"\n\n{cli_name} COMMAND --help tells more of each."
         parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND")
         parser.add_argument(
             "arguments", nargs=argparse.REMAINDER, metavar="…", help="the command's own arguments"

@@ -137,6 +137,21 @@ def test_dear_cycles_take_in_more_detections_each(
     assert "s behind the sensors" in live.health[HEALTH].message
 
 
+def test_what_waited_too_long_is_left_out_and_counted(live: Any) -> None:
+    node, _, _ = fused(live)
+    now = time.time()
+    messages = [emission(now) for _ in range(4)]
+    for message, waited in zip(messages, (60.0, 5.5, 4.5, 0.0), strict=True):
+        message.received = to_time(now - waited)
+    unknown = emission(now)
+    unknown.received = Time()
+    assert node._recent([unknown, *messages]) == [unknown, *messages[2:]]
+    assert node._recent([]) == []
+    assert node.dropped == 2
+    live.wait(lambda: live.level(HEALTH) == WARN, "a warning")
+    assert "2 detections dropped" in live.health[HEALTH].message
+
+
 def test_detections_become_a_confirmed_track(live: Any) -> None:
     node, pictures, sky = fused(live)
     sky.until(lambda: tracks(pictures), "a confirmed track", now_emission(2.5))

@@ -38,6 +38,7 @@ _DISCOVERY_PERIOD = 0.5
 _SETTLE_AFTER = 1.0  # seconds that the tracker's time stays behind the clock in a silent sky
 _LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this ...
 _READING = 2.0  # ... but a cycle's cost is left for reading: else each takes in one detection
+_WAITED_MAX = 5.0  # seconds that a detection may have waited more than the newest one with it
 _BEHIND = 2.0  # seconds between a detection's receipt and its picture that are worth a warning
 _WAITING_LIMIT = 20_000  # detections; a picture that far behind is of no use
 _FAULT_SHOWN = 60.0  # seconds
@@ -179,7 +180,7 @@ class Fusion(ManagedNode):
             waiting = self._waiting
             self._begin()
             self._waiting = waiting
-        batch, self._waiting = self._waiting, []
+        batch, self._waiting = self._recent(self._waiting), []
         self._update_own_ship(now)
         try:
             self.tracker.add(self._plots(batch, now))
@@ -204,6 +205,18 @@ class Fusion(ManagedNode):
         self._last_cycle = begun
         spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, _READING * cost))
         self._next_cycle = begun + max(1.0 / self.values["publish_rate_max"], spacing)
+
+    def _recent(self, waiting: list[Detection]) -> list[Detection]:
+        """Leave out, counted, what waited too long: a cycle must not be the dearer the later it is.
+
+        A processor that is short for all that comes then tracks the newest of it, and the picture
+        stays that of now. By the time of receipt, which no replay or sensor's clock spreads.
+        """
+        newest = max((seconds(m.received) for m in waiting), default=0.0)
+        # Of a driver that does not tell when it received it, nothing can be said.
+        kept = [m for m in waiting if not 0.0 < seconds(m.received) < newest - _WAITED_MAX]
+        self.dropped += len(waiting) - len(kept)
+        return kept
 
     def _plots(self, batch: list[Detection], now: float) -> list[TrackerDetection]:
         plots = []

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -18,6 +19,15 @@ from thebox_bringup.site import Site, read, variables
 from thebox_bringup.upkeep.inventory import env_file
 
 __all__ = ["main", "parser"]
+
+#: Set by the command and the run themselves, or for tests: no settings of a site.
+_OWN = frozenset(
+    f"THEBOX_{name}"
+    for name in (
+        *("ROOT", "ENVIRONMENT", "ENVIRONMENT_PREFIX", "ENVIRONMENT_ROOT", "ROS_ROOT", "MACHINE"),
+        *("ENV_FILE", "RUN_ID", "PARENT_PID", "CHECKS", "PIP_RETRIES", "SPACE_NEEDED_MB", "SHARED"),
+    )
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,9 +115,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             report["unknown"] = sorted(
                 name
                 for name in os.environ
-                if name.startswith("THEBOX_") and name not in known and name != "THEBOX_ENV_FILE"
+                if name.startswith("THEBOX_") and name not in known and name not in _OWN
             )
             lines = [f"{named or 'no parameter file (THEBOX_CONFIG)'}, {env_file()}: well"]
+            for name in report["unknown"]:  # type: ignore[attr-defined]
+                near = difflib.get_close_matches(name, known, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                lines.append(f"the environment's {name} sets nothing{meant}")
             if options.action == "show":
                 lines = [f"{name}={value}" for name, value in shown.items()]
                 lines += [
