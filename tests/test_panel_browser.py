@@ -8,6 +8,7 @@ THEBOX_SCREENSHOTS names. Waits are for events, with a generous bound; none is f
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -25,12 +26,25 @@ sync_api = pytest.importorskip(
 pytestmark = pytest.mark.graph
 
 ROOT = Path(__file__).resolve().parents[1]
-DIST = ROOT / "src" / "thebox_webui" / "panel" / "dist"
-PATIENCE = 60_000
-PASSWORDS = {"anna": "harbour-lantern-7", "vera": "quiet-window-4"}
 
+
+def _window() -> Any:
+    found = importlib.util.spec_from_file_location(
+        "panel_window", Path(__file__).with_name("panel_window.py")
+    )
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+WINDOW = _window()
+Console, PASSWORDS = WINDOW.Console, WINDOW.PASSWORDS
+GRAB, LISTEN = WINDOW.GRAB, WINDOW.LISTEN
+DIST = ROOT / "src" / "thebox_webui" / "panel" / "dist"
 expect = sync_api.expect
-expect.set_options(timeout=PATIENCE)
+expect.set_options(timeout=WINDOW.PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -80,56 +94,6 @@ def browser(chromium: str, box: Any) -> Iterator[Any]:
         started.close()
 
 
-class Console:
-    """One browser window, logged in; it takes note of everything that went wrong in it."""
-
-    def __init__(self, browser: Any, url: str, **options: Any) -> None:
-        options.setdefault("viewport", {"width": 1440, "height": 900})
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.faults: list[str] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", self._said)
-        self.page.goto(url)
-
-    def _said(self, message: Any) -> None:
-        # A refused login and a bridge that is away are meant to be told in the console.
-        wanted = re.search(r"status of 40[13]|WebSocket|ERR_CONNECTION", message.text)
-        if message.type == "error" and not wanted:
-            self.faults.append(message.text)
-
-    def log_in(self, user: str) -> Console:
-        self.page.get_by_label("User").fill(user)
-        self.page.get_by_label("Password").fill(PASSWORDS[user])
-        self.page.get_by_role("button", name="Log in").click()
-        expect(self.page.locator('[data-link="open"]')).to_be_visible()
-        self.wait("() => thebox.picture().tracks.some((one) => one.state === 'confirmed')")
-        return self
-
-    def wait(self, script: str, argument: Any = None) -> Any:
-        return self.page.wait_for_function(script, arg=argument, timeout=PATIENCE).json_value()
-
-    def open(self, label: str) -> None:
-        self.page.get_by_role("tab", name=re.compile(f"^{label}")).click()
-
-    def picture(self, name: str) -> None:
-        folder = os.environ.get("THEBOX_SCREENSHOTS")
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=Path(folder) / f"panel-{name}.png")
-
-    def select_none(self) -> None:
-        self.page.evaluate("() => document.activeElement?.blur()")
-        self.page.keyboard.press("Escape")
-        expect(self.page.locator("[data-test=detail]")).to_have_count(0)
-
-    def close(self) -> None:
-        faults, self.faults = self.faults, []
-        self.context.close()
-        assert faults == []
-
-
 @pytest.fixture(scope="module")
 def anna_logged_in(browser: Any, box: Any) -> Iterator[Console]:
     console = Console(browser, box.url).log_in("anna")
@@ -161,25 +125,6 @@ def console(browser: Any, box: Any) -> Iterator[Callable[..., Console]]:
     yield start
     for each in opened:
         each.close()
-
-
-#: Box of the pixels that differ between the picture's sky now and as it was kept.
-GRAB = """() => {
-  const canvas = document.querySelectorAll('canvas.sheet')[1];
-  const now = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  const old = window.kept;
-  window.kept = now;
-  if (!old || old.width !== now.width || old.height !== now.height) return null;
-  let [left, top, right, bottom] = [Infinity, Infinity, -1, -1];
-  for (let i = 0; i < now.data.length; i += 4) {
-    if (now.data[i] === old.data[i] && now.data[i + 1] === old.data[i + 1]
-        && now.data[i + 2] === old.data[i + 2] && now.data[i + 3] === old.data[i + 3]) continue;
-    const x = (i / 4) % now.width, y = Math.floor(i / 4 / now.width);
-    left = Math.min(left, x); right = Math.max(right, x);
-    top = Math.min(top, y); bottom = Math.max(bottom, y);
-  }
-  return right < 0 ? null : [left, top, right, bottom];
-}"""
 
 
 def test_login_is_asked_for_and_a_wrong_password_refused(console: Callable[..., Console]) -> None:
@@ -291,6 +236,48 @@ def test_selection_is_in_step_with_the_picture(anna: Console) -> None:
     expect(page.locator("[data-test=detail]")).to_have_count(0)
 
 
+def test_the_picture_is_zoomed_moved_and_centred_again(anna: Console) -> None:
+    page = anna.page
+    zoomed = "(before) => Math.abs(thebox.plan.resolution / before - 1) > 0.3"
+    plan = page.locator("[data-test=map]")
+    box = plan.bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 300)
+    for act in (
+        lambda: page.keyboard.press("-"),
+        lambda: page.get_by_role("button", name="Zoom in").click(),
+        lambda: (page.mouse.move(box["x"] + 300, box["y"] + 300), page.mouse.wheel(0, 300)),
+        lambda: page.mouse.wheel(0, -300),
+    ):
+        before = page.evaluate("() => thebox.plan.resolution")
+        act()
+        anna.wait(zoomed, before)
+        anna.wait("() => !thebox.plan.map.getView().getAnimating()")
+    away = """() => {
+      const [east, north] = thebox.plan.map.getView().getCenter();
+      const { own } = thebox.picture();
+      return Math.hypot(east - own.east, north - own.north) / thebox.plan.resolution;
+    }"""
+    page.mouse.down()
+    page.mouse.move(box["x"] + 420, box["y"] + 380, steps=4)
+    page.mouse.up()
+    anna.wait(f"() => ({away})() > 100")
+    page.keyboard.press("o")
+    anna.wait(f"() => ({away})() < 10")
+
+
+def test_what_was_told_apart_from_a_drone_can_be_left_out(anna: Console) -> None:
+    page = anna.page
+    anna.wait("() => thebox.picture().tracks.some((o) => o.kind === 'other')")
+    others = page.locator("tr[data-track-row].kind-other")
+    expect(others.first).to_be_visible()
+    toggle = page.get_by_role("button", name=re.compile("^others"))
+    toggle.click()
+    expect(others).to_have_count(0)
+    expect(page.locator("tr[data-track-row].kind-sought").first).to_be_visible()
+    toggle.click()
+    expect(others.first).to_be_visible()
+
+
 def test_time_is_paused_scrubbed_and_live_again(anna: Console) -> None:
     page = anna.page
     anna.wait("() => thebox.kept() > 4")
@@ -392,6 +379,25 @@ def test_the_camera_slews_to_a_bearing_and_to_a_track(anna: Console) -> None:
         }"""
     )
     anna.picture("camera")
+    # A step of a quarter of the view; then, by a click on the picture, another.
+    page.get_by_role("button", name="Stop", exact=True).click()
+    turned = """(from) => {
+      const { bearing, horizontal_field_of_view: field } = thebox.picture().gimbal;
+      const right = (bearing - from + 3 * Math.PI) % (2 * Math.PI) - Math.PI;
+      return right > 0.15 * field && right < 0.6 * field;
+    }"""
+    still = "() => !thebox.picture().gimbal.slewing"
+    where = "() => thebox.picture().gimbal.bearing"
+    anna.wait(still)
+    start = page.evaluate(where)
+    page.get_by_role("button", name="Look right").click()
+    anna.wait(turned, start)
+    anna.wait(still)
+    start = page.evaluate(where)
+    video = page.locator("[data-test=video]")
+    size = video.bounding_box()
+    video.click(position={"x": size["width"] * 0.75, "y": size["height"] * 0.5})
+    anna.wait(turned, start)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator(".notice").filter(has_text="Camera stopped")).to_be_visible()
 
@@ -407,17 +413,6 @@ def test_the_camera_is_held_zoomed_and_given_back(anna: Console) -> None:
     anna.wait("(old) => Math.abs(thebox.picture().gimbal.zoom_ratio - old) > 0.3", ratio)
     page.get_by_role("button", name="Give the camera back").click()
     anna.wait("() => thebox.picture().gimbal.held_by === ''")
-
-
-#: Counts the tones that the alert's sound is made of.
-LISTEN = """() => {
-  window.tones = 0;
-  const start = OscillatorNode.prototype.start;
-  OscillatorNode.prototype.start = function (...when) {
-    window.tones++;
-    return start.apply(this, when);
-  };
-}"""
 
 
 def test_a_zone_is_drawn_known_to_all_and_alerts(

@@ -5,6 +5,8 @@ import "@fontsource-variable/inter/wght.css";
 import "ol/ol.css";
 import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
+import "./style/shell.css";
+import "./style/lists.css";
 import "./style/parts.css";
 import { render } from "preact";
 import { start } from "./state/box";

@@ -4,9 +4,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { bearingOf, headingOf, place, radians, TAU, wrapAngle, wrapBearing } from "../src/core/angles";
-import { crossesItself, ellipse, inPolygon, inSector, inWedge, ringStep, sectorOutline, sweep, wedge } from "../src/core/geometry";
+import { crossesItself, ellipse, inPolygon, inSector, inWedge, offAxis, ringStep, sectorOutline, sweep, wedge } from "../src/core/geometry";
 
 const angle = fc.double({ min: -50, max: 50, noNaN: true });
+
+describe("a point of the camera's picture", () => {
+  it("lies off its middle as a pinhole camera sees it", () => {
+    const field = 0.6;
+    expect(offAxis(0, 0, field, 16 / 9).map(Math.abs)).toEqual([0, 0]);
+    expect(offAxis(0.5, 0, field, 16 / 9)[0]).toBeCloseTo(field / 2, 12);
+    expect(offAxis(-0.5, 0, field, 16 / 9)[0]).toBeCloseTo(-field / 2, 12);
+    // Above the middle is up; the picture is less high than wide.
+    const [, up] = offAxis(0, -0.5, field, 16 / 9);
+    expect(Math.tan(up)).toBeCloseTo((Math.tan(field / 2) * 9) / 16, 12);
+  });
+});
 
 describe("angles", () => {
   it("wrap into their ranges and keep the direction", () => {

@@ -116,6 +116,17 @@ export function sectorOutline(
   return outline;
 }
 
+/**
+ * How far off the middle of a camera's picture a point of it lies, radians: to the right, and up.
+ *
+ * @param across -0.5 at the left edge to 0.5 at the right one; `down` likewise from the top.
+ * @param field horizontal field of view, radians; `aspect` is width over height (pinhole camera).
+ */
+export function offAxis(across: number, down: number, field: number, aspect: number): [right: number, up: number] {
+  const half = 2 * Math.tan(field / 2);
+  return [Math.atan(across * half), -Math.atan((down * half) / aspect)];
+}
+
 /** Even-odd rule. */
 export function inPolygon(point: Place, corners: readonly Place[]): boolean {
   let inside = false;

@@ -5,10 +5,15 @@
 
 let context: AudioContext | undefined;
 
-/** Two short tones. Browsers allow sound only after the page was touched once. */
-export function chime(): void {
+/**
+ * Two short tones.
+ *
+ * @returns whether they can be heard: browsers allow sound only after the page was touched once.
+ */
+export function chime(): boolean {
   context ??= new AudioContext();
   void context.resume();
+  if (context.state !== "running" && navigator.userActivation?.hasBeenActive === false) return false;
   const start = context.currentTime;
   [880, 660].forEach((frequency, index) => {
     const at = start + index * 0.18;
@@ -22,4 +27,5 @@ export function chime(): void {
     tone.start(at);
     tone.stop(at + 0.17);
   });
+  return true;
 }

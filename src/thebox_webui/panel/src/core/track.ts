@@ -89,7 +89,7 @@ export function identity(track: Track): string {
   return track.object_class === C.CLASS_UNKNOWN ? "unidentified" : className(track.object_class);
 }
 
-export type SortKey = "number" | "state" | "class" | "confidence" | "bearing" | "range" | "speed" | "age";
+export type SortKey = "number" | "state" | "class" | "sensors" | "confidence" | "bearing" | "range" | "speed" | "age";
 
 const STATE_ORDER: Record<State, number> = { confirmed: 0, coasting: 1, tentative: 2, unknown: 3 };
 
@@ -97,6 +97,7 @@ const keys: Record<SortKey, (s: Shown) => number | string> = {
   number: (s) => s.track.number || Infinity,
   state: (s) => STATE_ORDER[s.state],
   class: (s) => identity(s.track).toLowerCase(),
+  sensors: (s) => s.track.sensors.join(" "),
   confidence: (s) => s.track.confidence,
   bearing: (s) => s.track.bearing,
   range: (s) => (s.track.range_observed ? s.track.range : Infinity),

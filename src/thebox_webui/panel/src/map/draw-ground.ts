@@ -111,11 +111,13 @@ export function drawCoverage(ctx: Context, p: Projector, scene: Scene): void {
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     const words = sight === "blind" ? `${coverage.sensor} · blind` : sight === "quiet" ? `${coverage.sensor} · quiet` : coverage.sensor;
+    // Quiet or blind must be seen at any zoom: where the edge is out of view, the name stays inside.
+    const reach = Math.min(far * p.scale, Math.max(Math.min(p.width, p.height) / 2 - 40, 60));
     haloText(
       ctx,
       words,
-      x + far * p.scale * Math.cos(at),
-      y + far * p.scale * Math.sin(at),
+      x + reach * Math.cos(at),
+      y + reach * Math.sin(at),
       sight === "blind" ? scene.colours.blind : colour,
       scene.colours.halo,
     );

@@ -173,8 +173,13 @@ interface Placed {
 
 /** Labels beside their tracks, the important first; one that finds no room is left out. */
 function drawLabels(ctx: Context, scene: Scene, placed: readonly Placed[], p: Projector): void {
-  const taken: Box[] = [];
   const height = 28;
+  const own = [toX(p, scene.own?.east ?? 0, scene.own?.north ?? 0), toY(p, scene.own?.east ?? 0, scene.own?.north ?? 0)] as const;
+  // Nothing is written over the own-ship, nor under the buttons.
+  const taken: Box[] = [
+    { x: own[0] - 16, y: own[1] - 16, w: 32, h: 32 },
+    { x: p.width - 62, y: 8, w: 62, h: 244 },
+  ];
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
   for (const { shown, x, y, strong } of placed) {

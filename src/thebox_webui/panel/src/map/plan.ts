@@ -138,12 +138,15 @@ export class Plan {
   }
 
   centre(east: number, north: number, rotation: number): void {
-    this.view.setCenter([east, north]);
-    if (this.view.getRotation() !== rotation) this.view.setRotation(rotation);
+    // Setting anything ends OpenLayers' animations: a zoom would never get beyond its first frame.
+    if (this.view.getAnimating()) return;
+    const [x, y] = this.view.getCenter() ?? [];
+    if (x !== east || y !== north) this.view.setCenter([east, north]);
+    this.rotate(rotation);
   }
 
   rotate(rotation: number): void {
-    if (this.view.getRotation() !== rotation) this.view.setRotation(rotation);
+    if (!this.view.getAnimating() && this.view.getRotation() !== rotation) this.view.setRotation(rotation);
   }
 
   zoom(factor: number): void {

@@ -57,7 +57,9 @@ export function eventHeard(event: Event, fresh: boolean): void {
     if (oldest !== undefined) next.delete(oldest.id);
   }
   log.value = next;
-  if (fresh && known === undefined && one.severity === "alert" && !one.acknowledged && preferences.value.sound) chime();
+  if (fresh && known === undefined && one.severity === "alert" && !one.acknowledged && preferences.value.sound && !chime()) {
+    toast("warn", "An alert could not sound: click anywhere on this page once, then the browser lets it");
+  }
 }
 
 /** What happened before this console looked, from the box's log. */

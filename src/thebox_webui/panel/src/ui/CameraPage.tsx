@@ -4,7 +4,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { effect } from "@preact/signals";
 import { GimbalStateConstants as G } from "../generated/messages";
-import { radians } from "../core/angles";
+import { radians, wrapBearing } from "../core/angles";
+import { offAxis } from "../core/geometry";
 import { angle, bearing, age } from "../core/format";
 import { seconds } from "../core/codec";
 import { callsign } from "../core/track";
@@ -14,6 +15,7 @@ import { lockCamera, slew, slewToBearing, stopCamera, stowCamera, zoomCamera } f
 import { imageTick, listed, selected, shownImage } from "../state/picture";
 import { preferences } from "../state/preferences";
 import { slewToTrack } from "./actions";
+import { Icon } from "./icons";
 
 const MODES: Record<number, string> = {
   [G.MODE_RATE]: "free",
@@ -78,6 +80,42 @@ function drawBoxes(ctx: CanvasRenderingContext2D, boxes: NonNullable<ReturnType<
   }
 }
 
+/** Whether nothing can be steered from here now. */
+const locked = (): boolean => !mayCommand() || !isLive.value || bridge.link.value !== "open";
+
+const MOST_UP = Math.PI / 2;
+
+function lookAt(direction: number, elevation: number): void {
+  const to = wrapBearing(direction);
+  slewToBearing(bearing(to, preferences.value.units), to, Math.max(-MOST_UP, Math.min(elevation, MOST_UP)));
+}
+
+/** Steps of a quarter of the view. */
+function Pad() {
+  const { gimbal } = listed.value;
+  const field = gimbal?.horizontal_field_of_view ?? NaN;
+  const step = (Number.isFinite(field) ? field : radians(10)) / 4;
+  const move = (across: number, up: number): void => {
+    if (gimbal !== undefined) lookAt(gimbal.bearing + across * step, gimbal.elevation + up * step);
+  };
+  return (
+    <div class="pad" role="group" aria-label="Steer by a quarter of the view">
+      {(
+        [
+          ["up", "Look higher", 0, 1],
+          ["left", "Look left", -1, 0],
+          ["right", "Look right", 1, 0],
+          ["down", "Look lower", 0, -1],
+        ] as const
+      ).map(([icon, label, across, up]) => (
+        <button key={icon} type="button" class={icon} disabled={locked() || gimbal === undefined} aria-label={label} title={label} onClick={() => move(across, up)}>
+          <Icon name={icon} />
+        </button>
+      ))}
+    </div>
+  );
+}
+
 function Video() {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [time, setTime] = useState(NaN);
@@ -90,9 +128,28 @@ function Video() {
     };
   }, []);
   const old = shownTime() - time;
+  const { gimbal } = listed.value;
+  const { units } = preferences.value;
+  const field = gimbal?.horizontal_field_of_view ?? NaN;
+  const steerable = !locked() && gimbal !== undefined && Number.isFinite(field);
+  /** Look at the point of the picture that was clicked. */
+  const lookThere = (event: MouseEvent): void => {
+    const box = canvas.current?.getBoundingClientRect();
+    if (!steerable || box === undefined) return;
+    const [right, up] = offAxis((event.clientX - box.left) / box.width - 0.5, (event.clientY - box.top) / box.height - 0.5, field, box.width / box.height);
+    lookAt(gimbal.bearing + right, gimbal.elevation + up);
+  };
   return (
-    <div class="video">
-      <canvas ref={canvas} width={960} height={540} role="img" aria-label="What the camera sees" data-test="video" />
+    <div class={`video ${steerable ? "steerable" : ""}`} title={steerable ? "A click looks there" : ""}>
+      <canvas ref={canvas} width={960} height={540} role="img" aria-label="What the camera sees" data-test="video" onClick={lookThere} />
+      <svg class="sight" viewBox="-50 -50 100 100" aria-hidden="true">
+        <path d="M-22 0H-7M7 0H22M0-22V-7M0 7V22" />
+      </svg>
+      {Number.isFinite(time) && gimbal !== undefined ? (
+        <span class="aim" aria-hidden="true">
+          {bearing(gimbal.bearing, units)} · {angle(gimbal.elevation, units)}
+        </span>
+      ) : null}
       {!Number.isFinite(time) ? <p>No pictures yet. Has the camera a video source (trakka, video.source)?</p> : null}
       {old > 3 ? <p class="late">Picture {age(old)} old</p> : null}
     </div>
@@ -106,7 +163,6 @@ export function CameraPage() {
   const [tilt, setTilt] = useState("");
   const id = selected.value;
   const track = id === undefined ? undefined : listed.value.byId.get(id);
-  const locked = !mayCommand() || !isLive.value || bridge.link.value !== "open";
   const mine = gimbal?.held_by === signature();
   const zoom = gimbal?.zoom_ratio ?? NaN;
   const field = gimbal?.horizontal_field_of_view ?? NaN;
@@ -162,16 +218,16 @@ export function CameraPage() {
         </div>
       ) : null}
       <div class="acts">
-        <button type="button" class="primary" disabled={locked || track === undefined} onClick={() => slewToTrack(id)}>
+        <button type="button" class="primary" disabled={locked() || track === undefined} onClick={() => slewToTrack(id)}>
           Slew to {track ? callsign(track.track) : "selected track"}
         </button>
         <button type="button" class="danger" disabled={!mayCommand()} onClick={() => stopCamera()}>
           Stop
         </button>
-        <button type="button" disabled={locked} onClick={() => void stowCamera()}>
+        <button type="button" disabled={locked()} onClick={() => void stowCamera()}>
           Stow
         </button>
-        <button type="button" disabled={locked} aria-pressed={mine} onClick={() => void lockCamera(!mine)}>
+        <button type="button" disabled={locked()} aria-pressed={mine} onClick={() => void lockCamera(!mine)}>
           {mine ? "Give the camera back" : "Take the camera"}
         </button>
       </div>
@@ -190,17 +246,21 @@ export function CameraPage() {
           Elevation, °
           <input class="short" inputMode="decimal" name="elevation" placeholder="as is" value={tilt} onInput={(e) => setTilt(e.currentTarget.value)} />
         </label>
-        <button type="submit" disabled={locked || !usable || !tiltUsable}>
+        <button type="submit" disabled={locked() || !usable || !tiltUsable}>
           Slew to bearing
         </button>
       </form>
-      <div class="acts">
-        <button type="button" disabled={locked} title="Wider view" onClick={() => zoomBy(1 / 1.5)}>
-          Zoom −
-        </button>
-        <button type="button" disabled={locked} title="Narrower view" onClick={() => zoomBy(1.5)}>
-          Zoom +
-        </button>
+      <div class="steer">
+        <Pad />
+        <div class="acts">
+          <button type="button" disabled={locked()} title="Wider view" onClick={() => zoomBy(1 / 1.5)}>
+            Zoom −
+          </button>
+          <button type="button" disabled={locked()} title="Narrower view" onClick={() => zoomBy(1.5)}>
+            Zoom +
+          </button>
+        </div>
+        <p class="dim">A click on the picture looks there; right button or long press on the plan slews too.</p>
       </div>
     </div>
   );

@@ -27,26 +27,28 @@ function Line({ one }: { one: Entry }) {
         <p class="dim">
           {one.kind.replaceAll("_", " ")} · {one.source}
           {one.acknowledged ? ` · acknowledged by ${one.by || "somebody"}` : ""}
+          {known ? (
+            <>
+              {" · "}
+              <button
+                type="button"
+                class="plain link show"
+                onClick={() => {
+                  selected.value = one.track;
+                  page.value = "tracks";
+                }}
+              >
+                show track
+              </button>
+            </>
+          ) : null}
         </p>
       </div>
-      <div class="acts">
-        {known ? (
-          <button
-            type="button"
-            onClick={() => {
-              selected.value = one.track;
-              page.value = "tracks";
-            }}
-          >
-            Show track
-          </button>
-        ) : null}
-        {waiting ? (
-          <button type="button" class="primary" disabled={!mayCommand()} onClick={() => void acknowledge([one.id])}>
-            Acknowledge
-          </button>
-        ) : null}
-      </div>
+      {waiting ? (
+        <button type="button" class="ack" disabled={!mayCommand()} onClick={() => void acknowledge([one.id])}>
+          Acknowledge
+        </button>
+      ) : null}
     </li>
   );
 }

@@ -47,7 +47,7 @@ export function LayersMenu() {
           <label key={name} class="check">
             <input type="checkbox" checked={!hiddenSensors.includes(name)} onChange={() => toggleSensor(name)} />
             <i class="swatch" style={{ background: palette(theme).modality[modality] }} />
-            {name} <span class="dim">{modalityName[modality]}</span>
+            {name} <span class="dim">{modality ? modalityName[modality] : "several kinds"}</span>
           </label>
         );
       })}

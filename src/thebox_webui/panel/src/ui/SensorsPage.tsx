@@ -97,17 +97,24 @@ function Card({ node }: { node: Node }) {
             <dt>dropped</dt>
             <dd>{(number(input, "dropped") || 0) + (number(input, "kernel_drops") || 0)}</dd>
           </div>
-          <div class="wide">
+          <div class="wide line">
             <dt>rejected</dt>
             <dd>
               <Rejects node={node} />
             </dd>
           </div>
+          {lastReject ? (
+            <div class="wide line">
+              <dt>last error</dt>
+              <dd class="cut" title={lastReject}>
+                {lastReject}
+              </dd>
+            </div>
+          ) : null}
         </dl>
       ) : null}
       <details>
         <summary>More</summary>
-        {lastReject ? <p class="dim">Last reject: {lastReject}</p> : null}
         {node.subjects.map((one) => (
           <div key={one.name}>
             <h3>

@@ -41,15 +41,17 @@ export function TimeBar() {
         +10 s
       </button>
       <div class="rail">
-        <div class="kept" style={{ width: `${((oldest || 0) / SPAN) * 100}%` }} />
-        {marks.map((one) => (
-          <i
-            key={one.id}
-            class={`mark ${one.severity}`}
-            title={`${clock(one.time, units)} ${one.text}`}
-            style={{ left: `${(1 - (now - one.time) / SPAN) * 100}%` }}
-          />
-        ))}
+        <div class="scale">
+          <div class="kept" style={{ width: `${((oldest || 0) / SPAN) * 100}%` }} />
+          {marks.map((one) => (
+            <i
+              key={one.id}
+              class={`mark ${one.severity}`}
+              title={`${clock(one.time, units)} ${one.text}`}
+              style={{ left: `${(1 - (now - one.time) / SPAN) * 100}%` }}
+            />
+          ))}
+        </div>
         <input
           type="range"
           aria-label="Time shown, seconds before now"

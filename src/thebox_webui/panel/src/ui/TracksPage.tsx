@@ -4,23 +4,26 @@
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { age, bearing, length, percent, speed, UNKNOWN } from "../core/format";
-import { callsign, identity, passes, sortTracks, type Filter, type Kind, type Shown, type SortKey, type State } from "../core/track";
+import { callsign, identity, passes, rangeMethod, sortTracks, type Filter, type Kind, type Shown, type SortKey, type State } from "../core/track";
 import { shownTime } from "../state/clock";
-import { listed, selected } from "../state/picture";
+import { coverages, listed, selected } from "../state/picture";
+import { palette } from "../map/palette";
 import { preferences } from "../state/preferences";
 import { TrackDetail } from "./TrackDetail";
 
 const sort = signal<{ key: SortKey; down: boolean }>({ key: "number", down: false });
 const filter = signal<Filter>({ text: "", states: new Set<State>(["confirmed", "coasting"]), kinds: new Set<Kind>(["sought", "other"]), sensors: new Set(), confidence: 0 });
 
-const COLUMNS: readonly [SortKey, string, string][] = [
-  ["number", "Track", ""],
-  ["class", "Identity", ""],
-  ["confidence", "Conf.", "num"],
-  ["bearing", "Brg", "num"],
-  ["range", "Range", "num"],
-  ["speed", "Speed", "num"],
-  ["age", "Age", "num"],
+const COLUMNS: readonly [SortKey, string, string, string][] = [
+  ["state", "", "narrow", "State"],
+  ["number", "Track", "", "Number of the track"],
+  ["class", "Identity", "", "Identity, or class"],
+  ["sensors", "By", "", "Sensors that see it"],
+  ["confidence", "Conf.", "num", "Confidence that it is there"],
+  ["bearing", "Brg", "num", "True bearing"],
+  ["range", "Range", "num", "Range, where a measurement bears on it"],
+  ["speed", "Speed", "num", "Speed over ground"],
+  ["age", "Age", "num", "Since the last update"],
 ];
 
 const STATES: readonly State[] = ["confirmed", "coasting", "tentative"];
@@ -114,6 +117,19 @@ function Filters({ tracks, shown }: { tracks: readonly Shown[]; shown: number })
   );
 }
 
+/** A square for each sensor, in the colour of its kind. */
+function SensorMarks({ names }: { names: readonly string[] }) {
+  const colours = palette(preferences.value.theme).modality;
+  const words = names.join(", ");
+  return (
+    <span class="marks" role="img" aria-label={words || "none"} title={words}>
+      {names.map((name) => (
+        <i key={name} style={{ background: colours[coverages.value.get(name)?.modality ?? 0] }} />
+      ))}
+    </span>
+  );
+}
+
 function Row({ one, time }: { one: Shown; time: number }) {
   const { units } = preferences.value;
   const { track } = one;
@@ -134,16 +150,21 @@ function Row({ one, time }: { one: Shown; time: number }) {
         e.preventDefault();
       }}
     >
+      <td class="narrow">
+        <i class="dot" title={one.state} role="img" aria-label={one.state} />
+      </td>
       <td>
-        <i class="dot" title={one.state} />
         <b>{callsign(track)}</b>
       </td>
       <td class="name" title={identity(track)}>
         {identity(track)}
       </td>
+      <td>
+        <SensorMarks names={track.sensors} />
+      </td>
       <td class="num">{percent(track.confidence)}</td>
       <td class="num">{bearing(track.bearing, units)}</td>
-      <td class="num">{track.range_observed ? length(track.range, units) : <span class="dim" title="No measurement bears on the range">bearing</span>}</td>
+      <td class="num" title={track.range_observed ? `± ${length(track.range_std, units)}, ${rangeMethod(track.range_method)}` : ""}>{track.range_observed ? length(track.range, units) : <span class="dim" title="No measurement bears on the range">bearing</span>}</td>
       <td class="num">{one.fixed ? speed(one.speed, units) : UNKNOWN}</td>
       <td class="num">{age(time - one.lastUpdated)}</td>
     </tr>
@@ -166,16 +187,18 @@ export function TracksPage() {
         <table class="list" aria-label="Tracks">
           <thead>
             <tr>
-              {COLUMNS.map(([column, label, kind]) => (
+              {COLUMNS.map(([column, label, kind, about]) => (
                 <th key={column} class={kind} aria-sort={key === column ? (down ? "descending" : "ascending") : "none"}>
                   <button
                     type="button"
+                    title={about}
+                    aria-label={about}
                     onClick={() => {
                       sort.value = { key: column, down: key === column ? !down : column === "confidence" || column === "speed" };
                     }}
                   >
                     {label}
-                    <span aria-hidden="true">{key === column ? (down ? " ↓" : " ↑") : ""}</span>
+                    <span aria-hidden="true">{key === column ? (down ? "↓" : "↑") : ""}</span>
                   </button>
                 </th>
               ))}

@@ -24,6 +24,10 @@ const PATHS = {
   sound: "M3 8v4h3l4 3V5L6 8zM13 7.5a3.5 3.5 0 0 1 0 5M15 5.5a6.5 6.5 0 0 1 0 9",
   mute: "M3 8v4h3l4 3V5L6 8zM13 8l4 4M17 8l-4 4",
   help: "M7.5 7.5a2.5 2.5 0 1 1 3.6 2.2c-.8.5-1.1.9-1.1 2M10 14.5v.3",
+  up: "M5 12l5-5 5 5",
+  down: "M5 8l5 5 5-5",
+  left: "M12 5l-5 5 5 5",
+  right: "M8 5l5 5-5 5",
   back: "M12 4l-6 6 6 6",
   check: "M4 10.5l4 4 8-9",
 } as const;
