@@ -152,6 +152,13 @@ def test_what_waited_too_long_is_left_out_and_counted(live: Any) -> None:
     assert "2 detections dropped" in live.health[HEALTH].message
 
 
+def test_a_replay_faster_than_life_loses_nothing(live: Any) -> None:
+    node = live.start(Fusion, use_sim_time=True)
+    messages = [emission(100.0), emission(160.0)]
+    messages[0].received, messages[1].received = to_time(100.0), to_time(160.0)
+    assert node._recent(messages) == messages
+
+
 def test_detections_become_a_confirmed_track(live: Any) -> None:
     node, pictures, sky = fused(live)
     sky.until(lambda: tracks(pictures), "a confirmed track", now_emission(2.5))

@@ -210,8 +210,11 @@ class Fusion(ManagedNode):
         """Leave out, counted, what waited too long: a cycle must not be the dearer the later it is.
 
         A processor that is short for all that comes then tracks the newest of it, and the picture
-        stays that of now. By the time of receipt, which no replay or sensor's clock spreads.
+        stays that of now. By the time of receipt, which no sensor's clock spreads. A replay may run
+        many times faster than life: there the times of receipt tell nothing of waiting.
         """
+        if self.get_clock().ros_time_is_active:
+            return waiting
         newest = max((seconds(m.received) for m in waiting), default=0.0)
         # Of a driver that does not tell when it received it, nothing can be said.
         kept = [m for m in waiting if not 0.0 < seconds(m.received) < newest - _WAITED_MAX]
