@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--swell", type=float, default=0.0, help="yaw of the own-ship, degrees")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
-    detector = open_detector(args.model, threads=1)
+    detector = open_detector(args.model, threads=1, single=True)
     verdicts: dict[str, Counter[str]] = {"drone": Counter(), "bird": Counter()}
     times: list[float] = []
     looked: Counter[str] = Counter()

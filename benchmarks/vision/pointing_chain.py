@@ -115,6 +115,7 @@ class Chain:
             aim = wrap_angle(self.goal[0] - self._history.at(now).heading)
             self._controller.retarget(now, aim, self.goal[1])
         self._send(self._controller.update(now, azimuth, elevation).commands)
+        self._controller.hold()
         if now < self._next_state:
             return None
         self._next_state = now + 0.1 - 1e-9

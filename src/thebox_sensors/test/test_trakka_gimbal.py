@@ -237,6 +237,27 @@ def test_a_target_that_turns_steadily_is_reached_and_held() -> None:
     assert gimbal.wanted == [0.0, 0.0]
 
 
+def test_the_turn_under_it_is_known_to_the_next_slew() -> None:
+    """Cued anew four times a second on an own-ship that turns, the camera does not lag."""
+    controller, gimbal = GimbalController(), Gimbal()
+    turning = -math.radians(6.0)
+    errors = []
+    for step in range(2001):
+        now = 0.01 * step
+        gimbal.step(0.01)
+        azimuth = wrap_angle(0.5 + turning * now)
+        if step % 25 == 0:
+            gimbal.obey(controller.start(now, azimuth, 0.1))
+        elif step % 5 == 0:
+            controller.retarget(now, azimuth, 0.1)
+        if step % 5 == 0:
+            gimbal.obey(controller.update(now, wrap_angle(gimbal.angles[0]), 0.1).commands)
+            if now > 5.0:
+                errors.append(abs(wrap_angle(azimuth - gimbal.angles[0])))
+    # Without that it would be 6 degrees a second over a proportion of 4 a second.
+    assert max(errors) < math.radians(0.5)
+
+
 def test_a_target_moved_out_of_reach_is_refused_and_the_one_before_stays() -> None:
     controller = GimbalController(Limits(azimuth_minimum=-1.0, azimuth_maximum=1.0))
     controller.start(0.0, 0.9, 0.0)

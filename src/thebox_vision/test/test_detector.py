@@ -15,6 +15,7 @@ cv2 = pytest.importorskip("cv2")
 from thebox_vision.detector import (  # noqa: E402
     Detector,
     ModelError,
+    merge,
     open_detector,
     shipped_model,
     suppress,
@@ -73,6 +74,43 @@ def test_suppression_keeps_the_best_of_each() -> None:
     assert suppress(boxes[:0], scores[:0], 0.5).tolist() == []
 
 
+def test_what_many_cells_saw_is_one_box_in_their_middle() -> None:
+    boxes = np.array(
+        [[10, 10, 30, 30], [12, 10, 32, 30], [8, 10, 28, 30], [60, 60, 70, 70]], np.float32
+    )
+    scores = np.array([0.8, 0.4, 0.4, 0.5], np.float32)
+    kept = suppress(boxes, scores, 0.5)
+    assert kept.tolist() == [0, 3]
+    merged = merge(boxes, scores, kept)
+    assert merged[0] == pytest.approx([10, 10, 30, 30])
+    assert merged[1] == pytest.approx([60, 60, 70, 70])
+    # The better one weighs more.
+    two = merge(boxes[:2], scores[:2], np.array([0]))
+    assert two[0, 0] == pytest.approx((10 * 0.8 + 12 * 0.4) / 1.2)
+    assert merge(boxes[:0], scores[:0], np.zeros(0, np.int64)).shape == (0, 4)
+
+
+class Doubt(Detector):
+    """One object that two classes are given for, and a cell beside it."""
+
+    labels = ("drone", "bird")
+
+    def _infer(self, batch: Any) -> list[Any]:
+        column = np.array([[50, 52], [50, 50], [20, 20], [20, 20], [0.6, 0.3], [0.5, 0.1]])
+        return [column.astype(np.float32) for _ in batch]
+
+
+def test_one_box_an_object_or_one_a_class() -> None:
+    image = np.zeros((96, 96, 3), np.uint8)
+    one = Doubt(size=96, threshold=0.2, single=True).detect(image)
+    assert [(box.label, round(box.score, 3)) for box in one] == [("drone", 0.6)]
+    both = Doubt(size=96, threshold=0.2).detect(image)
+    assert [(box.label, round(box.score, 3)) for box in both] == [("drone", 0.6), ("bird", 0.5)]
+    # The bird's box is of the only cell that has it above the threshold.
+    assert both[1].centre == pytest.approx((50, 50))
+    assert both[0].centre[0] == pytest.approx((50 * 0.6 + 52 * 0.3) / 0.9)
+
+
 def test_pictures_of_every_kind_become_bgr() -> None:
     deep = np.linspace(20_000, 21_000, 64 * 64).reshape(64, 64).astype(np.uint16)
     out = to_bgr8(deep)
@@ -124,3 +162,47 @@ def test_the_shipped_model_takes_any_size_and_is_the_same_in_a_batch() -> None:
         assert one.score == pytest.approx(other.score, abs=0.15)
     with pytest.raises(ValueError, match="picture"):
         detector.detect(np.zeros(4, np.uint8))
+
+
+def test_ultralytics_and_onnx_runtime_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same network under both; only where someone has installed ultralytics (AGPL-3.0)."""
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path / "settings"))
+    monkeypatch.setenv("YOLO_OFFLINE", "true")
+    monkeypatch.chdir(tmp_path)
+    ultralytics = pytest.importorskip("ultralytics")
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(1)
+    model = ultralytics.YOLO("yolov8n.yaml")
+    # Untrained it sees nothing: normalised to what it meets, scores of a wide spread come out.
+    network = model.model.train()
+    with torch.no_grad():
+        for _ in range(40):
+            network(torch.rand(2, 3, 160, 160))
+    for branch in network.eval().model[-1].cv3:
+        branch[-1].weight.data.normal_(0.0, 3.0)
+        branch[-1].bias.data.fill_(-4.0)
+    weights = tmp_path / "model.pt"
+    model.save(str(weights))
+    exported = model.export(format="onnx", imgsz=320, dynamic=True, opset=17, simplify=False)
+    options: dict[str, Any] = {"size": 320, "threshold": 0.5, "threads": 1, "single": True}
+    one = open_detector(str(weights), **options)
+    other = open_detector(str(Path(exported).resolve()), **options)
+    assert one.labels == other.labels
+    assert "ultralytics" in one.backend
+    rng = np.random.default_rng(2)
+    found = 0
+    for height, width in ((256, 320), (360, 640), (512, 640)):
+        image = cv2.resize(rng.integers(0, 255, (9, 16, 3)).astype(np.uint8), (width, height))
+        mine, theirs = one.detect(image), other.detect(image)
+        found += len(mine)
+        assert [box.label for box in mine] == [box.label for box in theirs]
+        for a, b in zip(mine, theirs, strict=True):
+            assert (a.left, a.top, a.right, a.bottom) == pytest.approx(
+                (b.left, b.top, b.right, b.bottom), abs=0.5
+            )
+            assert a.score == pytest.approx(b.score, abs=0.002)
+    assert found >= 3

@@ -228,7 +228,7 @@ def test_a_search_goes_on_place_by_place_and_gives_up() -> None:
 def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:
     rules = CueRules()
     cue = Cue(rules)
-    track = cue_track(elevation=math.nan, range=500.0)
+    track = cue_track(elevation=math.nan, range=400.0)
     wide = cue.step(0.0, [track], {}, pointing(bearing=3.0))
     assert wide is not None
     standing = Standing(seen=1.0, seen_at=(track.bearing + 0.01, 0.21))
@@ -239,7 +239,7 @@ def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:
     ratio = wide.field_of_view / close.field_of_view
     assert ratio == pytest.approx(rules.pixels / rules.search_pixels)
     # It has moved since then as the track has.
-    moved = cue_track(elevation=math.nan, range=500.0, bearing=track.bearing + 0.005)
+    moved = cue_track(elevation=math.nan, range=400.0, bearing=track.bearing + 0.005)
     before = Standing(seen=1.0, seen_at=standing.seen_at, expected_at=(track.bearing, math.nan))
     after = cue.step(1.2, [moved], {track.id: before}, there)
     assert after is not None

@@ -12,7 +12,7 @@ import ast
 import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = [
     "OnnxDetector",
     "Region",
     "UltralyticsDetector",
+    "merge",
     "open_detector",
     "shipped_model",
     "suppress",
@@ -116,6 +117,33 @@ def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.int6
     return np.asarray(kept, dtype=np.int64)
 
 
+def merge(
+    boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: float = 0.5
+) -> Floats:
+    """The kept boxes, each the mean of those that it stands for, weighted by their scores.
+
+    Many cells see the same object and each is a little off: their mean is nearer than the best one
+    (Solovyev et al., "Weighted boxes fusion", 2021).
+
+    Args:
+        boxes: (M, 4), all that were found.
+        scores: (M,).
+        kept: indices of those that suppression left.
+        threshold: a box belongs to a kept one above this intersection over union.
+    """
+    area = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None), axis=1)
+    out = boxes[kept].copy()
+    for row, index in enumerate(kept):
+        low = np.maximum(boxes[index, :2], boxes[:, :2])
+        high = np.minimum(boxes[index, 2:], boxes[:, 2:])
+        shared = np.prod(np.clip(high - low, 0.0, None), axis=1)
+        mine = shared > threshold * np.maximum(area[index] + area - shared, 1e-9)
+        weights = scores[mine]
+        if len(weights) > 1:
+            out[row] = (boxes[mine] * weights[:, None]).sum(axis=0) / weights.sum()
+    return out
+
+
 def to_bgr8(image: NDArray[Any]) -> Image:
     """Any picture that a camera sends, as 8-bit BGR.
 
@@ -157,6 +185,8 @@ class Detector(ABC):
             up to a multiple of 32.
         threshold: boxes below this score are left out.
         suppression: intersection over union above which the lesser of two boxes goes.
+        single: one box an object, of its likeliest class. Else boxes of several classes may lie on
+            one another, as measures of detectors (mAP) expect them.
         batch: parts of a picture that go through the network together.
     """
 
@@ -165,13 +195,20 @@ class Detector(ABC):
     backend = ""
 
     def __init__(
-        self, size: int = 640, threshold: float = 0.25, suppression: float = 0.5, batch: int = 1
+        self,
+        size: int = 640,
+        threshold: float = 0.25,
+        suppression: float = 0.45,
+        batch: int = 1,
+        *,
+        single: bool = False,
     ) -> None:
         if not _STRIDE <= size <= _LARGEST_SIDE:
             raise ValueError(f"an input size of {size}, use {_STRIDE} to {_LARGEST_SIDE}")
         self.size = math.ceil(size / _STRIDE) * _STRIDE
         self.threshold = threshold
         self.suppression = suppression
+        self.single = single
         self.batch = max(batch, 1)
 
     def detect(self, image: NDArray[Any], regions: Sequence[Region] = ()) -> list[Box]:
@@ -194,7 +231,6 @@ class Detector(ABC):
         wanted = list(regions) or [(0, 0, width, height)]
         boxes: list[Floats] = []
         scores: list[Floats] = []
-        kinds: list[NDArray[np.int64]] = []
         for first in range(0, len(wanted), self.batch):
             part = wanted[first : first + self.batch]
             inputs, frames = zip(*(self._letterbox(picture, r) for r in part), strict=True)
@@ -205,22 +241,33 @@ class Detector(ABC):
             for i, one in enumerate(inputs):
                 stack[i, : one.shape[0], : one.shape[1]] = one
             for output, frame in zip(self._infer(stack), frames, strict=True):
-                found, score, kind = self._read(output)
+                found, score = self._read(output)
                 found[:, 0::2] = (found[:, 0::2] - frame.pad_x) / frame.scale + frame.left
                 found[:, 1::2] = (found[:, 1::2] - frame.pad_y) / frame.scale + frame.top
                 boxes.append(found)
                 scores.append(score)
-                kinds.append(kind)
         all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
-        all_kinds = np.concatenate(kinds)
         all_boxes[:, 0::2] = np.clip(all_boxes[:, 0::2], 0.0, width)
         all_boxes[:, 1::2] = np.clip(all_boxes[:, 1::2], 0.0, height)
-        # Over the classes: one object is one thing, whichever of two classes scores higher.
-        return [
-            _box(all_boxes[i], self._label(int(all_kinds[i])), float(all_scores[i]))
-            for i in suppress(all_boxes, all_scores, self.suppression)
-            if all_boxes[i, 2] > all_boxes[i, 0] and all_boxes[i, 3] > all_boxes[i, 1]
-        ]
+        found = list(self._chosen(all_boxes, all_scores))
+        return sorted(found, key=lambda box: -box.score)
+
+    def _chosen(self, boxes: Floats, scores: Floats) -> Iterator[Box]:
+        """The boxes (M, 4) that are left of all, with scores (M, classes)."""
+        if self.single:
+            # Over the classes: one object is one thing, whichever of two classes scores higher.
+            groups = [(np.arange(len(boxes)), scores.max(axis=1), scores.argmax(axis=1))]
+        else:
+            groups = []
+            for kind in range(scores.shape[1]):
+                of_kind = np.flatnonzero(scores[:, kind] > self.threshold)
+                same = np.full(len(of_kind), kind)
+                groups.append((of_kind, scores[of_kind, kind], same))
+        for members, score, kind in groups:
+            kept = suppress(boxes[members], score, self.suppression)
+            for corners, index in zip(merge(boxes[members], score, kept), kept, strict=True):
+                if corners[2] > corners[0] and corners[3] > corners[1]:
+                    yield _box(corners, self._label(int(kind[index])), float(score[index]))
 
     def warm_up(self) -> None:
         """Run once on a grey picture: the first run of a session is slow.
@@ -255,22 +302,21 @@ class Detector(ABC):
         out[pad_y : pad_y + part.shape[0], pad_x : pad_x + part.shape[1]] = part
         return out, _Frame(scale, float(pad_x), float(pad_y), left, top)
 
-    def _read(self, output: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """Corner boxes (M, 4), scores (M,) and class numbers (M,) above the threshold."""
+    def _read(self, output: Floats) -> tuple[Floats, Floats]:
+        """Corner boxes (M, 4) and scores (M, classes) of what is above the threshold."""
         if output.shape[0] < 5:
             raise ModelError(
                 f"the model's output has {output.shape[0]} rows, not 4 of a box and one per class:"
                 " export it without suppression (nms=False)"
             )
-        scores = output[4:].max(axis=0)
-        chosen = np.flatnonzero(scores > self.threshold)
+        best = output[4:].max(axis=0)
+        chosen = np.flatnonzero(best > self.threshold)
         # Ten times what a crowded sky holds: a broken model must not stall the suppression.
         if len(chosen) > 1000:
-            chosen = chosen[np.argsort(-scores[chosen])[:1000]]
+            chosen = chosen[np.argsort(-best[chosen])[:1000]]
         middle, half = output[:2, chosen].T, output[2:4, chosen].T / 2.0
         boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
-        kinds = output[4:, chosen].argmax(axis=0) if len(chosen) else np.zeros(0, np.int64)
-        return boxes, scores[chosen].astype(np.float32), kinds
+        return boxes, output[4:, chosen].T.astype(np.float32)
 
 
 def _box(corners: Floats, label: str, score: float) -> Box:

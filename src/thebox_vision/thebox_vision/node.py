@@ -246,6 +246,7 @@ class Vision(ManagedNode):
                 size=values["model.size"],
                 threshold=values["model.score"],
                 batch=values["model.batch"],
+                single=True,
             )
             detector.warm_up()
         except (ModelError, ValueError) as error:

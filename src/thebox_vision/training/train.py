@@ -53,6 +53,9 @@ def main() -> None:  # noqa: PLR0915 - a script, read from top to bottom
         "--more", type=Path, action="append", default=[], help="further frames (simulated.py)"
     )
     parser.add_argument("--start", type=Path, help="model.pt of an earlier run to begin with")
+    parser.add_argument("--warm", type=int, default=150, help="steps until the rate is reached")
+    # Twice as fast on a CPU that calculates in 16 bits (AMX, AVX-512 BF16), half as fast on others.
+    parser.add_argument("--half", action="store_true", help="calculate in 16 bits (bfloat16)")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -125,13 +128,13 @@ def main() -> None:  # noqa: PLR0915 - a script, read from top to bottom
     while share() < 1.0:
         done = min(share(), 1.0)
         rate = args.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-        rate *= min(1.0, (step + 1) / 150)
+        rate *= min(1.0, (step + 1) / args.warm)
         for group in optimiser.param_groups:
             group["lr"] = rate
         pixels, truths = batches.get()
         image = pixels.permute(0, 3, 1, 2).float().div_(255)
         image = image.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.half):
             boxes, logits = network(image)
         total, parts = loss(boxes, logits, truths, image.shape[2], image.shape[3])
         optimiser.zero_grad(set_to_none=True)

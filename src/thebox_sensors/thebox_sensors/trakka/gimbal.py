@@ -143,7 +143,9 @@ class GimbalController:
         if not (math.isfinite(timeout) and timeout > 0.0):
             raise ValueError(f"a timeout of {timeout} s")
         self._target = (self._reachable(azimuth), elevation)
-        self._drift = (0.0, 0.0)
+        if not (self.moving or self.holding):
+            self._drift = (0.0, 0.0)
+        # Else the own-ship turns under the new target as it did under the one before.
         self._aimed = now
         self._deadline = now + timeout
         self._started = now

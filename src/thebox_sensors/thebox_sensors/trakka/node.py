@@ -392,7 +392,9 @@ class Trakka(SensorDriver):
             if view is None or math.isnan(view.elevation):
                 raise ValueError("no elevation is given, and the gimbal's own is not known")
             elevation = view.elevation
-        return (lambda: (self._azimuth(bearing), elevation)), False
+        turns = self.values["bearing_reference"] == "bow"
+        hold = turns and self.values["slew.hold_bearing"]
+        return (lambda: (self._azimuth(bearing), elevation)), hold
 
     def _azimuth(self, bearing: float) -> float:
         heading = 0.0

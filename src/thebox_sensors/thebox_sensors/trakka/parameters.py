@@ -116,6 +116,12 @@ PARAMETERS = (
         True,
         "Keep a point of the map in the middle of the picture after the slew to it has settled.",
     ),
+    Parameter(
+        "slew.hold_bearing",
+        True,
+        "Keep looking in a true bearing after the slew to it has settled, while the own-ship turns "
+        "under the camera.",
+    ),
     _angle(
         "limits.elevation_min", math.radians(-120.0), -math.pi, 0.0, "Lowest elevation reached."
     ),
