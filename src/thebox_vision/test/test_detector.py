@@ -111,6 +111,22 @@ def test_one_box_an_object_or_one_a_class() -> None:
     assert both[0].centre[0] == pytest.approx((50 * 0.6 + 52 * 0.3) / 0.9)
 
 
+def test_a_box_is_no_smaller_than_the_model_ever_learned() -> None:
+    image = np.zeros((192, 192, 3), np.uint8)
+    found = Doubt(size=192, threshold=0.2, single=True)
+    found.least_box = (26.0, 12.0)
+    (box,) = found.detect(image)
+    assert box.size == pytest.approx((26.0, 20.0), abs=0.01)
+    assert not box.sized
+    found.least_box = (8.0, 8.0)
+    (box,) = found.detect(image)
+    assert box.sized
+    # In the network's pixels: a picture twice as large has boxes twice as large.
+    found.least_box = (26.0, 26.0)
+    (box,) = found.detect(np.zeros((384, 384, 3), np.uint8))
+    assert box.size == pytest.approx((52.0, 52.0), abs=0.01)
+
+
 def test_pictures_of_every_kind_become_bgr() -> None:
     deep = np.linspace(20_000, 21_000, 64 * 64).reshape(64, 64).astype(np.uint16)
     out = to_bgr8(deep)
@@ -148,6 +164,7 @@ def test_the_shipped_model_takes_any_size_and_is_the_same_in_a_batch() -> None:
     assert shipped_model().stat().st_size < 12e6
     detector = open_detector(size=320, threads=1, threshold=0.05)
     assert detector.labels == ("drone", "bird", "airplane", "helicopter")
+    assert detector.least_box == (26.0, 22.0)
     detector.warm_up()
     rng = np.random.default_rng(1)
     image = np.clip(170 + rng.normal(0, 3, (256, 320, 3)), 0, 255).astype(np.uint8)

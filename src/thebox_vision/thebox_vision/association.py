@@ -29,6 +29,8 @@ class Sight:
     height: float
     label: str
     score: float
+    #: Whether width and height are the object's own (`thebox_vision.detector.Box`).
+    sized: bool = True
 
 
 @dataclass

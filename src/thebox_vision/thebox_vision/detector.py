@@ -52,7 +52,10 @@ class ModelError(RuntimeError):
 
 @dataclass(frozen=True)
 class Box:
-    """One object in a picture: pixels of the picture (not rounded), class and score in [0, 1]."""
+    """One object in a picture: pixels of the picture (not rounded), class and score in [0, 1].
+
+    ``sized``: the box says how large the object is. That of a very small one is mostly sky.
+    """
 
     left: float
     top: float
@@ -60,6 +63,7 @@ class Box:
     bottom: float
     label: str
     score: float
+    sized: bool = True
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -193,6 +197,9 @@ class Detector(ABC):
     labels: tuple[str, ...] = ()
     #: What runs the model, for diagnostics.
     backend = ""
+    #: Width and height that a box has at least, pixels of the network's input. A model that learned
+    #: from labels which take in some sky about a small object is held to what it learned.
+    least_box = (0.0, 0.0)
 
     def __init__(
         self,
@@ -231,6 +238,7 @@ class Detector(ABC):
         wanted = list(regions) or [(0, 0, width, height)]
         boxes: list[Floats] = []
         scores: list[Floats] = []
+        sizes: list[Floats] = []
         for first in range(0, len(wanted), self.batch):
             part = wanted[first : first + self.batch]
             inputs, frames = zip(*(self._letterbox(picture, r) for r in part), strict=True)
@@ -242,6 +250,8 @@ class Detector(ABC):
                 stack[i, : one.shape[0], : one.shape[1]] = one
             for output, frame in zip(self._infer(stack), frames, strict=True):
                 found, score = self._read(output)
+                size = (found[:, 2:] - found[:, :2]).max(axis=1, initial=0.0)
+                sizes.append(np.asarray(size, dtype=np.float32))
                 found[:, 0::2] = (found[:, 0::2] - frame.pad_x) / frame.scale + frame.left
                 found[:, 1::2] = (found[:, 1::2] - frame.pad_y) / frame.scale + frame.top
                 boxes.append(found)
@@ -249,11 +259,12 @@ class Detector(ABC):
         all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
         all_boxes[:, 0::2] = np.clip(all_boxes[:, 0::2], 0.0, width)
         all_boxes[:, 1::2] = np.clip(all_boxes[:, 1::2], 0.0, height)
-        found = list(self._chosen(all_boxes, all_scores))
+        sized = np.concatenate(sizes) > 2.0 * max(self.least_box)
+        found = list(self._chosen(all_boxes, all_scores, sized))
         return sorted(found, key=lambda box: -box.score)
 
-    def _chosen(self, boxes: Floats, scores: Floats) -> Iterator[Box]:
-        """The boxes (M, 4) that are left of all, with scores (M, classes)."""
+    def _chosen(self, boxes: Floats, scores: Floats, sized: NDArray[np.bool_]) -> Iterator[Box]:
+        """The boxes (M, 4) that are left of all; scores (M, classes), sized (M,) as in `Box`."""
         if self.single:
             # Over the classes: one object is one thing, whichever of two classes scores higher.
             groups = [(np.arange(len(boxes)), scores.max(axis=1), scores.argmax(axis=1))]
@@ -267,7 +278,8 @@ class Detector(ABC):
             kept = suppress(boxes[members], score, self.suppression)
             for corners, index in zip(merge(boxes[members], score, kept), kept, strict=True):
                 if corners[2] > corners[0] and corners[3] > corners[1]:
-                    yield _box(corners, self._label(int(kind[index])), float(score[index]))
+                    label, says = self._label(int(kind[index])), bool(sized[members[index]])
+                    yield _box(corners, label, float(score[index]), says)
 
     def warm_up(self) -> None:
         """Run once on a grey picture: the first run of a session is slow.
@@ -314,14 +326,15 @@ class Detector(ABC):
         # Ten times what a crowded sky holds: a broken model must not stall the suppression.
         if len(chosen) > 1000:
             chosen = chosen[np.argsort(-best[chosen])[:1000]]
-        middle, half = output[:2, chosen].T, output[2:4, chosen].T / 2.0
+        middle = output[:2, chosen].T
+        half = np.maximum(output[2:4, chosen].T, np.float32(self.least_box)) / 2.0
         boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
         return boxes, output[4:, chosen].T.astype(np.float32)
 
 
-def _box(corners: Floats, label: str, score: float) -> Box:
+def _box(corners: Floats, label: str, score: float, sized: bool) -> Box:
     left, top, right, bottom = (float(v) for v in corners)
-    return Box(left, top, right, bottom, label, score)
+    return Box(left, top, right, bottom, label, score, sized)
 
 
 _PROVIDERS = {
@@ -335,7 +348,8 @@ class OnnxDetector(Detector):
     """A model of the YOLO family's layout under ONNX Runtime.
 
     Takes (N, 3, H, W) RGB in 0..1 and gives (N, 4 + classes, A). A fixed input size in the file
-    is kept to; a `names` entry in its metadata names the classes.
+    is kept to; a `names` entry in its metadata names the classes, a `least_box` entry
+    (WIDTH,HEIGHT) is the `Detector.least_box`.
 
     Args:
         model: the ONNX file.
@@ -394,11 +408,13 @@ class OnnxDetector(Detector):
         self._fixed = tuple(d if isinstance(d, int) and d > 0 else 0 for d in shape)
         if self._fixed[0]:
             self.batch = 1
+        self._metadata = self._session.get_modelmeta().custom_metadata_map
         self.labels = self._labels(outputs[0].shape[1])
+        self.least_box = self._least_box()
         self.backend = f"ONNX Runtime {runtime.__version__}, {self._session.get_providers()[0]}"
 
     def _labels(self, rows: Any) -> tuple[str, ...]:
-        text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
+        text = self._metadata.get("names", "")
         try:
             named = ast.literal_eval(text) if text else {}
             pairs = named.items() if isinstance(named, dict) else enumerate(named)
@@ -408,6 +424,16 @@ class OnnxDetector(Detector):
         if labels:
             return labels
         return tuple(f"class {i}" for i in range(rows - 4)) if isinstance(rows, int) else ()
+
+    def _least_box(self) -> tuple[float, float]:
+        text = self._metadata.get("least_box", "")
+        try:
+            width, height = (float(part) for part in text.split(",")) if text else (0.0, 0.0)
+        except ValueError:
+            raise ModelError(f"least_box of the model is {text!r}, not WIDTH,HEIGHT") from None
+        if not (0.0 <= width <= 640.0 and 0.0 <= height <= 640.0):
+            raise ModelError(f"least_box of the model is {text!r}: use 0 to 640 pixels")
+        return width, height
 
     def _letterbox(self, picture: Image, region: Region) -> tuple[Image, _Frame]:
         rows, columns = self._fixed[2], self._fixed[3]

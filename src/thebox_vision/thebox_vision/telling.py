@@ -61,7 +61,8 @@ def sight_detection(
         math.cos(sight.elevation), 0.1
     )
     message.elevation_std = math.hypot(0.15 * sight.height, own, late)
-    message.angular_width, message.angular_height = sight.width, sight.height
+    if sight.sized:  # Else the box is mostly sky, and no range must be read from it.
+        message.angular_width, message.angular_height = sight.width, sight.height
     message.label = trail.label
     # A bird is an object too: its label says what. Below 0.5 would say that nothing is there.
     message.confidence = 0.5 + 0.5 * sight.score
