@@ -121,9 +121,7 @@ def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.int6
     return np.asarray(kept, dtype=np.int64)
 
 
-def merge(
-    boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: float = 0.5
-) -> Floats:
+def merge(boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: float = 0.5) -> Floats:
     """The kept boxes, each the mean of those that it stands for, weighted by their scores.
 
     Many cells see the same object and each is a little off: their mean is nearer than the best one
@@ -260,25 +258,26 @@ class Detector(ABC):
         all_boxes[:, 0::2] = np.clip(all_boxes[:, 0::2], 0.0, width)
         all_boxes[:, 1::2] = np.clip(all_boxes[:, 1::2], 0.0, height)
         sized = np.concatenate(sizes) > 2.0 * max(self.least_box)
-        found = list(self._chosen(all_boxes, all_scores, sized))
-        return sorted(found, key=lambda box: -box.score)
+        chosen = self._chosen(all_boxes, all_scores, sized)
+        return sorted(chosen, key=lambda box: -box.score)
 
     def _chosen(self, boxes: Floats, scores: Floats, sized: NDArray[np.bool_]) -> Iterator[Box]:
         """The boxes (M, 4) that are left of all; scores (M, classes), sized (M,) as in `Box`."""
+        groups: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
         if self.single:
             # Over the classes: one object is one thing, whichever of two classes scores higher.
-            groups = [(np.arange(len(boxes)), scores.max(axis=1), scores.argmax(axis=1))]
+            everything = np.arange(len(boxes))
+            groups.append((everything, scores.max(axis=1), scores.argmax(axis=1)))
         else:
-            groups = []
             for kind in range(scores.shape[1]):
                 of_kind = np.flatnonzero(scores[:, kind] > self.threshold)
                 same = np.full(len(of_kind), kind)
                 groups.append((of_kind, scores[of_kind, kind], same))
-        for members, score, kind in groups:
+        for members, score, kinds in groups:
             kept = suppress(boxes[members], score, self.suppression)
             for corners, index in zip(merge(boxes[members], score, kept), kept, strict=True):
                 if corners[2] > corners[0] and corners[3] > corners[1]:
-                    label, says = self._label(int(kind[index])), bool(sized[members[index]])
+                    label, says = self._label(int(kinds[index])), bool(sized[members[index]])
                     yield _box(corners, label, float(score[index]), says)
 
     def warm_up(self) -> None:
@@ -327,7 +326,7 @@ class Detector(ABC):
         if len(chosen) > 1000:
             chosen = chosen[np.argsort(-best[chosen])[:1000]]
         middle = output[:2, chosen].T
-        half = np.maximum(output[2:4, chosen].T, np.float32(self.least_box)) / 2.0
+        half = np.maximum(output[2:4, chosen].T, np.asarray(self.least_box, dtype=np.float32)) / 2.0
         boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
         return boxes, output[4:, chosen].T.astype(np.float32)
 

@@ -366,9 +366,7 @@ class Vision(ManagedNode):
     def _sight(self, view: View, box: Box, stamp: float) -> Sight:
         bearing, elevation = view.direction(*box.centre)
         width, height = (2.0 * math.atan(s / 2.0 / view.focal) for s in box.size)
-        return Sight(
-            stamp, bearing, elevation, width, height, box.label, box.score, box.sized
-        )
+        return Sight(stamp, bearing, elevation, width, height, box.label, box.score, box.sized)
 
     def _verdict_changed(self, look: Look, seen: _Seen, track: Candidate) -> None:
         standing = look.standing

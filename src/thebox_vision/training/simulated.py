@@ -7,9 +7,9 @@
 Writes DIR/images and DIR/labels as the real frames lie. A clip has one light, noise and blur, and
 12 pictures with drones, birds and boats of 10 to 90 pixels; boats carry no label, so that they are
 learned as background. Labels are as loose as those of the real frames, where a bird of five pixels
-has a box of twenty-five: tight ones taught boxes that overlap too little with the real labels. These
-frames make the detector know the simulator's world, so that the whole
-loop can be tried in it. They say nothing of real footage and are never validated on.
+has a box of twenty-five: tight ones taught boxes that overlap too little with the real labels.
+These frames make the detector know the simulator's world, so that the whole loop can be tried in
+it. They say nothing of real footage and are never validated on.
 """
 
 from __future__ import annotations
