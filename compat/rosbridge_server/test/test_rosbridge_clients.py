@@ -1,11 +1,13 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The bridge with a client that others wrote: roslibpy, in a process of its own."""
+"""The bridge with clients that others wrote: roslibpy and roslibjs, each in its own process."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,47 @@ answer = service.call(roslibpy.ServiceRequest({"names": ["max_clients"]}), timeo
 print("max_clients", answer["values"][0]["integer_value"])
 ros.terminate()
 """
+
+#: Where the library is that the panel itself is made with.
+PANEL = Path(__file__).resolve().parents[3] / "src/thebox_webui/panel"
+ROSLIBJS = """
+import { Ros, Topic, Service } from "roslib";
+const ros = new Ros({ url: process.argv[2] });
+await new Promise((done, failed) => { ros.on("connection", done); ros.on("error", failed); });
+for (const compression of ["none", "cbor"]) {
+  const topic = new Topic({ ros, name: "/chat", messageType: "std_msgs/msg/String", compression });
+  const heard = new Promise((done) => topic.subscribe((m) => m.data === "hello" && done()));
+  const again = setInterval(() => topic.publish({ data: "hello" }), 100);
+  await heard;
+  clearInterval(again);
+  topic.unsubscribe();
+}
+const service = new Service({
+  ros, name: "/rosbridge_websocket/get_parameters",
+  serviceType: "rcl_interfaces/srv/GetParameters",
+});
+const answer = await new Promise((done, failed) =>
+  service.callService({ names: ["max_clients"] }, done, failed));
+console.log("max_clients", answer.values[0].integer_value);
+process.exit(0);
+"""
+
+
+def test_roslibjs_talks_to_it(bench: Any) -> None:
+    node = shutil.which("node")
+    if node is None or not (PANEL / "node_modules/roslib").is_dir():
+        pytest.skip("no Node.js with roslib here: npm ci in src/thebox_webui/panel")
+    at = bench(max_clients=7)
+    done = subprocess.run(
+        [node, "--input-type=module", "-", f"ws://127.0.0.1:{at.bridge.actual_port}/"],
+        input=ROSLIBJS,
+        cwd=PANEL,
+        capture_output=True,
+        text=True,
+        timeout=100.0,
+        check=False,
+    )
+    assert "max_clients 7" in done.stdout, done.stdout + done.stderr
 
 
 def test_roslibpy_talks_to_it(bench: Any) -> None:

@@ -107,7 +107,7 @@ export function drawCoverage(ctx: Context, p: Projector, scene: Scene): void {
     ctx.setLineDash([]);
     ctx.globalAlpha = sight === "blind" ? 1 : 0.5 + 0.5 * seen;
     const width = sweep(coverage.bearing_start, coverage.bearing_end);
-    const at = canvasAngle(p, width === TAU ? 0.35 + index * 0.45 : coverage.bearing_start + width / 2);
+    const at = canvasAngle(p, width === TAU ? 0.22 + index * 0.45 : coverage.bearing_start + width / 2);
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     const words = sight === "blind" ? `${coverage.sensor} · blind` : sight === "quiet" ? `${coverage.sensor} · quiet` : coverage.sensor;

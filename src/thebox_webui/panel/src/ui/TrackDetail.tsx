@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useEffect, useState } from "preact/hooks";
-import { EvidenceConstants as K, VisualVerificationConstants as V, type Evidence } from "../generated/messages";
+import { EvidenceConstants as K, TrackConstants as T, VisualVerificationConstants as V, type Evidence } from "../generated/messages";
 import { seconds } from "../core/codec";
 import { age, angle, bearing, clock, frequency, length, percent, speed, UNKNOWN } from "../core/format";
 import { wrapBearing } from "../core/angles";
@@ -118,7 +118,7 @@ function Facts({ one }: { one: Shown }) {
     ["Elevation", `${angle(track.elevation, units)} ± ${angle(track.elevation_std, units)}`],
     ["Height", one.fixed ? `${length(track.position.z, units)} ± ${length(Math.sqrt(track.covariance[14] ?? NaN), units)}` : UNKNOWN],
     ["Velocity", one.fixed ? `${speed(one.speed, units)}, course ${bearing(wrapBearing(one.course), units)}` : UNKNOWN],
-    ["Class", `${className(track.object_class)}${track.class_probability > 0 ? `, ${percent(track.class_probability)}` : ""}`],
+    ["Class", `${className(track.object_class)}${track.object_class !== T.CLASS_UNKNOWN && track.class_probability > 0 ? `, ${percent(track.class_probability)}` : ""}`],
     ["Sensors", track.sensors.join(", ") || UNKNOWN],
     ["Identities", track.sensor_track_ids.join(", ") || UNKNOWN],
     ["Heard on", [...track.frequencies].map(frequency).join(", ") || UNKNOWN],
