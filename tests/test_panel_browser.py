@@ -75,12 +75,14 @@ def box(
     )
     live = module_graph(
         *("--scenario", "harbour", "--without", "markers,vision"),
+        # A browser beside it: a busy machine takes longer than a box by itself.
+        *("--timeout", "240"),
         *("--set", f"panel.accounts_file={accounts}"),
         *("--set", f"panel.static_folder={DIST}"),
         *("--set", f"panel.settings_file={folder / 'site.yaml'}"),
         *("--set", f"dronedb.path={folder / 'drone.db'}"),
     )
-    live.wait_healthy()
+    live.wait_for(r"TheBox is up after", 300.0)
     live.url = live.wait_for(r"(http://127\.0\.0\.1:\d+/)").group(1)
     live.settings_file = folder / "site.yaml"
     return live

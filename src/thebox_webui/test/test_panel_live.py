@@ -185,6 +185,13 @@ def test_files_headers_and_addresses(desk: Any) -> None:
     assert {text.split('"')[0] for text in references} <= set(document["components"]["schemas"])
     assert {"/metrics", "/api/login", "/api/settings/save"} <= described
 
+    async def other_methods(client: Any) -> None:
+        async with client.delete("/health") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+        async with client.head("/health") as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
+
+    at.run(other_methods)
     status, body, _ = at.get("/health/plugins/nobody")
     assert (status, body["known"]) == (404, ["observer"])
     assert at.get("/health/database")[1]["status"] == "disabled"

@@ -91,6 +91,14 @@ def _answer(text: str, schema: str) -> dict[str, Any]:
     return {"description": text, "content": content}
 
 
+#: What any address may answer: the request is not meant for this server.
+_ANYWHERE = {"421": _answer("Sent to a name that this server does not go by.", "Error")}
+_GUARDED = {
+    "401": _answer("Log in first, where health_needs_login asks for it.", "Error"),
+    **_ANYWHERE,
+}
+
+
 def _checked(summary: str, schema: str, **more: Any) -> dict[str, Any]:
     return {
         "get": {
@@ -98,6 +106,7 @@ def _checked(summary: str, schema: str, **more: Any) -> dict[str, Any]:
             "responses": {
                 "200": _answer("It is well.", schema),
                 "503": _answer("It is not well; the body says what.", schema),
+                **_GUARDED,
                 **more.pop("responses", {}),
             },
             **more,
@@ -105,20 +114,24 @@ def _checked(summary: str, schema: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _post(summary: str, body: dict[str, Any], responses: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "post": {
-            "summary": summary,
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": body}},
-            },
-            "responses": {
-                "403": _answer("From another page, or not in this role.", "Error"),
-                **responses,
-            },
+def _get(summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"get": {"summary": summary, "responses": {**responses, **_ANYWHERE}}}
+
+
+def _post(summary: str, body: dict[str, Any] | None, responses: dict[str, Any]) -> dict[str, Any]:
+    """A POST; with a body, what is wrong with one."""
+    post: dict[str, Any] = {"summary": summary}
+    refused = {"403": _answer("From another page, or not in this role.", "Error"), **_ANYWHERE}
+    if body is not None:
+        content = {"application/json": {"schema": body}}
+        post["requestBody"] = {"required": True, "content": content}
+        refused |= {
+            "400": _answer("No JSON object of that form.", "Error"),
+            "408": _answer("The body did not come in time.", "Error"),
+            "413": _answer("The body is too large.", "Error"),
+            "415": _answer("The body is not application/json.", "Error"),
         }
-    }
+    return {"post": {**post, "responses": {**refused, **responses}}}
 
 
 def describe(version: str) -> dict[str, Any]:
@@ -146,67 +159,58 @@ def describe(version: str) -> dict[str, Any]:
             "/health/event_manager": _checked(
                 "The graph: nodes expected and seen, topics flowing.", "EventManager"
             ),
-            "/metrics": {
-                "get": {
-                    "summary": "Everything that is counted, for Prometheus.",
-                    "responses": {
-                        "200": {
-                            "description": "Text format, version 0.0.4.",
-                            "content": {"text/plain": {"schema": _TEXT}},
-                        }
+            "/metrics": _get(
+                "Everything that is counted, for Prometheus.",
+                {
+                    "200": {
+                        "description": "Text format, version 0.0.4.",
+                        "content": {"text/plain": {"schema": _TEXT}},
                     },
-                }
-            },
-            "/openapi.json": {
-                "get": {
-                    "summary": "This description.",
-                    "responses": {
-                        "200": {
-                            "description": "OpenAPI 3.1.",
-                            "content": {"application/json": {"schema": {"type": "object"}}},
-                        }
-                    },
-                }
-            },
-            "/api/session": {
-                "get": {
-                    "summary": "Who is logged in.",
-                    "responses": {
-                        "200": _answer("The session.", "Session"),
-                        "401": _answer("Nobody: log in.", "Error"),
-                    },
-                }
-            },
-            "/api/config": {
-                "get": {
-                    "summary": "What the panel needs to know of the box.",
-                    "responses": {
-                        "200": _answer("The configuration.", "Config"),
-                        "401": _answer("Log in first.", "Error"),
-                    },
-                }
-            },
+                    **_GUARDED,
+                },
+            ),
+            "/openapi.json": _get(
+                "This description.",
+                {
+                    "200": {
+                        "description": "OpenAPI 3.1.",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    }
+                },
+            ),
+            "/api/session": _get(
+                "Who is logged in.",
+                {
+                    "200": _answer("The session.", "Session"),
+                    "401": _answer("Nobody: log in.", "Error"),
+                },
+            ),
+            "/api/config": _get(
+                "What the panel needs to know of the box.",
+                {
+                    "200": _answer("The configuration.", "Config"),
+                    "401": _answer("Log in first.", "Error"),
+                },
+            ),
             "/api/login": _post(
                 "Log in; the answer sets the session's cookie.",
                 _object(user=_TEXT, password=_TEXT),
                 {
                     "200": _answer("Logged in.", "Session"),
-                    "400": _answer("Not a login.", "Error"),
                     "401": _answer("Wrong user or password.", "Error"),
                     "429": _answer("Too many failures: wait.", "Error"),
                 },
             ),
             "/api/logout": _post(
                 "Log out.",
-                {"type": "object"},
+                None,
                 {"204": {"description": "Logged out."}},
             ),
             "/api/settings/save": _post(
                 "Save a node's present parameters in the site's parameter file.",
-                _object(node=_TEXT),
+                _object(node={"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}),
                 {
                     "200": _answer("Saved.", "Saved"),
-                    "400": _answer("Not a node's name.", "Error"),
                     "401": _answer("Log in first.", "Error"),
                     "404": _answer("No such node.", "Error"),
                     "409": _answer("There is no file to save to.", "Error"),

@@ -225,21 +225,22 @@ class Server:
     # Guarding ---------------------------------------------------------------------------------
 
     def _routes(self, application: web.Application) -> None:
-        add = application.router.add_route
-        add("GET", "/api/session", self._get_session)
-        add("GET", "/api/config", self._get_config)
-        add("POST", "/api/login", self._post_login)
-        add("POST", "/api/logout", self._post_logout)
-        add("POST", "/api/settings/save", self._post_save)
-        add("GET", "/bridge", self._get_bridge)
-        add("GET", "/health", self._get_health)
-        add("GET", "/health/plugins", self._get_plugins)
-        add("GET", "/health/plugins/{name}", self._get_plugin)
-        add("GET", "/health/database", self._get_database)
-        add("GET", "/health/event_manager", self._get_event_manager)
-        add("GET", "/metrics", self._get_metrics)
-        add("GET", "/openapi.json", self._get_openapi)
-        add("GET", "/{path:.*}", self._get_file)
+        # HEAD too: what watches over servers asks with it.
+        get, post = application.router.add_get, application.router.add_post
+        get("/api/session", self._get_session)
+        get("/api/config", self._get_config)
+        post("/api/login", self._post_login)
+        post("/api/logout", self._post_logout)
+        post("/api/settings/save", self._post_save)
+        get("/bridge", self._get_bridge, allow_head=False)
+        get("/health", self._get_health)
+        get("/health/plugins", self._get_plugins)
+        get("/health/plugins/{name}", self._get_plugin)
+        get("/health/database", self._get_database)
+        get("/health/event_manager", self._get_event_manager)
+        get("/metrics", self._get_metrics)
+        get("/openapi.json", self._get_openapi)
+        get("/{path:.*}", self._get_file)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
         host = request.host if is_plain_host(request.host) else ""
@@ -297,6 +298,8 @@ class Server:
             # aiohttp's own: 404, 405, 413.
             self.refused(f"http_{error.status}", f"{request.method} {request.path[:120]}")
             response = error_answer(error.status, error.reason)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
         if not response.prepared:
             response.headers.update(self._headers(request))
         return response
