@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import threading
 
 import numpy as np
@@ -68,6 +69,34 @@ def test_rate_of_a_flood_keeps_few_entries() -> None:
         rate.add(index * 1e-4)
     assert rate.per_second(10.0) == pytest.approx(10_000, rel=0.03)
     assert len(rate._seconds) < 60
+
+
+def test_a_rate_is_asked_from_one_thread_while_another_adds() -> None:
+    rate = Rate(window=0.5)
+    adding = threading.Event()
+    faults: list[BaseException] = []
+
+    def add() -> None:
+        try:
+            for index in range(50_000):
+                rate.add(0.11 * index)
+        except BaseException as error:
+            faults.append(error)
+        finally:
+            adding.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread = threading.Thread(target=add)
+        thread.start()
+        while not adding.is_set():
+            assert rate.per_second(rate.last) <= 10.0
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not faults
+    assert rate.count == 50_000
 
 
 def test_rate_begins_anew_when_the_clock_jumps_back() -> None:

@@ -50,34 +50,38 @@ class Tally:
 class Rate:
     """Events a second over a sliding window; times come from the caller, in seconds.
 
-    A clock that jumps backwards (a replay that starts again) empties the window.
+    One thread may add while another asks, as a driver's worker and its health do. A clock that
+    jumps backwards (a replay that starts again) empties the window.
     """
 
     window: float = 5.0
     last: float = float("nan")
     count: int = 0
     _seconds: deque[tuple[float, int]] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     #: Events closer than this are kept as one entry, so that a flood costs no memory.
     _GRAIN = 0.1
 
     def add(self, now: float, count: int = 1) -> None:
         """Record ``count`` events at ``now``."""
-        if now < self.last:
-            self._seconds.clear()
-        if self._seconds and now - self._seconds[-1][0] < self._GRAIN:
-            start, so_far = self._seconds[-1]
-            self._seconds[-1] = (start, so_far + count)
-        else:
-            self._seconds.append((now, count))
-        self.count += count
-        self.last = now
-        self._forget(now)
+        with self._lock:
+            if now < self.last:
+                self._seconds.clear()
+            if self._seconds and now - self._seconds[-1][0] < self._GRAIN:
+                start, so_far = self._seconds[-1]
+                self._seconds[-1] = (start, so_far + count)
+            else:
+                self._seconds.append((now, count))
+            self.count += count
+            self.last = now
+            self._forget(now)
 
     def per_second(self, now: float) -> float:
         """Events a second over the window that ends at ``now``."""
-        self._forget(now)
-        return sum(count for _, count in self._seconds) / self.window
+        with self._lock:
+            self._forget(now)
+            return sum(count for _, count in self._seconds) / self.window
 
     def age(self, now: float) -> float:
         """Seconds since the last event; NaN before the first."""

@@ -446,3 +446,12 @@ def test_line_framing_does_not_depend_on_the_cuts(
     assert got == [line for line in lines if 0 < len(line) <= 10]
     assert long == sum(len(line) > 10 for line in lines)
     assert framer.pending == 0
+
+
+def test_a_line_is_not_made_of_the_halves_of_two() -> None:
+    framer = LineFramer(limit=30)
+    assert framer.feed(b"one\nbearing=12").records == [b"one"]
+    framer.tear()
+    assert framer.pending == 0
+    assert framer.feed(b"3.4 speed=5").records == []
+    assert framer.feed(b"6\nnext\n").records == [b"next"]

@@ -124,6 +124,47 @@ def test_a_full_queue_drops_the_oldest_and_counts(sink: Sink) -> None:
     ingest.stop()
 
 
+def test_large_chunks_are_bounded_by_their_bytes(sink: Sink) -> None:
+    chunks = [bytes([number]) * 65_536 for number in range(200)]
+    ingest = Ingest(lambda: Flaky([], [[b"x"], chunks]), sink.consume, queue_size=5000)
+    sink.gate.clear()
+    ingest.start("sensor")
+    wait(lambda: ingest.received == 201, "all received")
+    assert ingest.depth * 65_536 <= Ingest.BYTES_LIMIT + 65_536
+    sink.gate.set()
+    wait(lambda: sink.taken[-1:] == [chunks[-1]], "the newest")
+    assert sink.taken[-100:] == chunks[-100:]
+    assert ingest.dropped + len(sink.taken) == 201
+    assert ingest._queued_bytes == 0
+    ingest.stop()
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_stream_that_lost_chunks_is_torn_before_what_is_left(sink: Sink, is_stream: bool) -> None:
+    numbers = [str(number).encode() for number in range(101)]
+
+    def make() -> Flaky:
+        made = Flaky([], [[numbers[0]], numbers[1:]])
+        made.is_stream = is_stream
+        return made
+
+    ingest = Ingest(
+        make, sink.consume, sink.connected, queue_size=10, torn=lambda: sink.taken.append("torn")
+    )
+    sink.gate.clear()
+    ingest.start("sensor")
+    wait(lambda: ingest.received == 101, "all received")
+    sink.gate.set()
+    wait(lambda: sink.taken[-1:] == [numbers[-1]], "the newest")
+    # Datagrams are whole: one that is missing takes nothing from the others.
+    assert sink.taken[-11:-10] == (["torn"] if is_stream else sink.taken[-11:-10])
+    assert sink.taken.count("torn") == is_stream
+    assert sink.taken[-10:] == numbers[-10:]
+    # The connection's beginning comes first, also where it was dropped itself.
+    assert sink.taken[0] == "udp://flaky:1"
+    ingest.stop()
+
+
 def test_a_flood_never_drops_the_beginning_of_a_connection(sink: Sink) -> None:
     numbers = [str(number).encode() for number in range(100)]
     again = [Flaky([], [numbers]), Flaky([], [[b"x"], numbers[:50]])]

@@ -199,6 +199,18 @@ def test_a_wrong_clock_of_the_radio_is_not_believed(live: Any, udp: Callable[...
     live.wait(lambda: heard, "a detection")
     assert abs(seconds(heard[0].header.stamp) - time.time()) < 30
     live.wait(lambda: "clock is off" in live.told().get("silvus: input", ""), "it to be said")
+    assert "s behind this box's" in live.told()["silvus: input"]
+    assert live.level("silvus: input") == WARN
+
+    # And no longer when it is right again.
+    def right_again() -> bool:
+        udp(node, pose() + arrival(at=time.time()))
+        time.sleep(0.05)
+        return live.level("silvus: input") == OK
+
+    live.wait(right_again, "the warning to end")
+    udp(node, pose() + arrival(at=time.time() + 7 * 86_400.0))
+    live.wait(lambda: node.clock_error > 86_400.0, "a clock that is days ahead")
 
 
 def test_silence_is_stale_and_ends(live: Any, udp: Callable[..., None]) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import struct
+import time
 from collections import deque
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from thebox_sensors.protocol_base import wrap_angle
 from thebox_sensors.trakka import protocol
-from thebox_sensors.trakka.camera import Camera, PoseHistory
+from thebox_sensors.trakka.camera import Camera, Ended, PoseHistory, Slew
 from thebox_sensors.trakka.gimbal import SETTLE_TOLERANCE, GimbalController, Limits, SlewState
 
 STOP = protocol.stop()
@@ -303,3 +305,50 @@ def test_an_elevation_after_a_loss_makes_no_pair() -> None:
     tell(protocol.Register.AZIMUTH, 0.7, 102.0, False)
     tell(protocol.Register.ELEVATION, 0.3, 102.0, True)
     assert camera.poses.at(102.0) == pytest.approx((0.7, 0.3))
+
+
+def test_angles_read_late_are_not_those_of_now() -> None:
+    camera = Camera(lambda: None, lambda reason: None, lambda line: None, angles_stale_after=0.5)
+    for register, value in ((protocol.Register.AZIMUTH, 0.5), (protocol.Register.ELEVATION, 0.1)):
+        camera.take(protocol.RegisterValue(register, value), 100.0, age=0.4)
+    _, _, read, stamp = camera._pair
+    assert time.monotonic() - read >= 0.4
+    assert stamp == 100.0
+
+
+class Link:
+    """A connection that takes everything and says nothing."""
+
+    url = SimpleNamespace(scheme="tcp")
+
+    def send(self, data: bytes) -> None:
+        """Take it."""
+
+
+def test_who_aims_again_and_again_does_not_fill_the_log() -> None:
+    lines: list[str] = []
+    link: Any = Link()
+    camera = Camera(lambda: link, lambda reason: None, lines.append)
+    ends: list[Ended] = []
+    camera.start("test")
+    camera.connected(link)
+    deadline = time.monotonic() + 30.0
+    while not camera.linked:
+        assert time.monotonic() < deadline, "the connection was not taken note of"
+        time.sleep(0.001)
+    for number, by in enumerate(["vision"] * 20 + ["anna"]):
+        angles = (0.01 * number, 0.0)
+        camera.slew(
+            Slew(lambda a=angles: a, 0.002, 30.0, by, False, lambda progress: None, ends.append)
+        )
+        camera.command(protocol.set_zoom(1, protocol.ZoomCommand.RATE, 0.0), "zoom", by, False)
+    camera.stop()
+    assert [end.outcome for end in ends] == ["preempted"] * 20 + ["cancelled"]
+    assert [line.partition(" after")[0] for line in lines] == [
+        "slew to azimuth 0.0, elevation 0.0 deg, asked for by vision",
+        "zoom, asked for by vision",
+        "slew ended",
+        "slew to azimuth 11.5, elevation 0.0 deg, asked for by anna",
+        "zoom, asked for by anna",
+        "slew ended",
+    ]

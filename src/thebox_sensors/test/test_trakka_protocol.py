@@ -259,6 +259,9 @@ def test_angles_of_two_polls_are_told_from_a_pair() -> None:
     assert unbroken(AZIMUTH + b"noise" + ELEVATION) == [True, False]
     # A value that cannot be is lost as well.
     assert unbroken(AZIMUTH + register(0x180A, math.nan) + ELEVATION) == [True, False]
+    assert unbroken(AZIMUTH) == [True]
+    parser.tear()
+    assert unbroken(ELEVATION + AZIMUTH + ELEVATION) == [False, True, True]
     assert unbroken(AZIMUTH + ELEVATION[:5]) == [True]
     parser.reset()
     assert unbroken(ELEVATION[5:] + AZIMUTH + ELEVATION) == [False, True]

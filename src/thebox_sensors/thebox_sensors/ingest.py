@@ -26,12 +26,16 @@ class Ingest:
         make: makes a fresh transport, not yet opened; called for every connection.
         consume: takes datagrams, oldest first, in the worker's thread; it must not raise.
         connected: told in the worker's thread that a new connection begins, before its bytes.
+        torn: told in the worker's thread that chunks of a stream were dropped before those that
+            come next: what was begun in those before must not be ended by these.
         queue_size: datagrams held at most.
     """
 
     BACK_OFF_FIRST, BACK_OFF_LAST = 0.5, 10.0
     _POLL = 0.5
     _SHARE = 64
+    #: Bytes held at most, whatever the number of datagrams: chunks of a stream may be large.
+    BYTES_LIMIT = 8_388_608
 
     def __init__(
         self,
@@ -39,13 +43,17 @@ class Ingest:
         consume: Callable[[Sequence[Datagram]], None],
         connected: Callable[[Transport], None] = lambda transport: None,
         queue_size: int = 5000,
+        torn: Callable[[], None] = lambda: None,
     ) -> None:
         self._make = make
         self._consume = consume
         self._connected = connected
+        self._torn = torn
+        self._is_torn = False
         # A transport marks the beginning of its connection, so that a parser is reset in order.
         self._queue: deque[Datagram | Transport] = deque()
         self._queue_size = queue_size
+        self._queued_bytes = 0
         self._changed = threading.Condition()
         self._stopping = False
         self._threads: list[threading.Thread] = []
@@ -87,6 +95,7 @@ class Ingest:
                 thread.join()
         self._threads = []
         self._queue.clear()
+        self._queued_bytes = 0
 
     def reconnect(self, reason: str) -> None:
         """Give the connection up, because it is open but dead, and make a new one."""
@@ -169,7 +178,12 @@ class Ingest:
     def _wait_for_room(self, count: int) -> None:
         room = max(self._queue_size - count, 0)
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or len(self._queue) <= room)
+            self._changed.wait_for(
+                lambda: (
+                    self._stopping
+                    or (len(self._queue) <= room and self._queued_bytes <= self.BYTES_LIMIT // 2)
+                )
+            )
 
     def _put(self, *items: Datagram | Transport) -> None:
         with self._changed:
@@ -177,11 +191,15 @@ class Ingest:
                 if isinstance(item, Datagram):
                     self.received += 1
                     self.bytes += len(item.data)
+                    self._queued_bytes += len(item.data)
                 self._queue.append(item)
-            while len(self._queue) > self._queue_size:
+            while len(self._queue) > self._queue_size or self._queued_bytes > self.BYTES_LIMIT:
                 oldest = self._queue.popleft()
                 if isinstance(oldest, Datagram):
                     self.dropped += 1
+                    self._queued_bytes -= len(oldest.data)
+                    transport = self._transport
+                    self._is_torn = self._is_torn or bool(transport and transport.is_stream)
                 else:
                     # Its parser must be made anew all the same, before what is left.
                     self._begun = oldest
@@ -193,15 +211,21 @@ class Ingest:
                 self._changed.wait_for(lambda: self._queue or self._stopping)
                 if self._stopping:
                     return
-                share: list[Datagram | Transport] = []
+                share: list[Datagram | Transport | None] = []
                 if self._begun is not None:
                     share.append(self._begun)
                     self._begun = None
-                share += [self._queue.popleft() for _ in range(min(len(self._queue), self._SHARE))]
+                if self._is_torn:
+                    # What was dropped was the oldest: the tear is right before what is left.
+                    share.append(None)
+                    self._is_torn = False
+                taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._SHARE))]
+                self._queued_bytes -= sum(len(i.data) for i in taken if isinstance(i, Datagram))
+                share += taken
                 self._changed.notify_all()  # a reader may wait for room
             self._take(share)
 
-    def _take(self, share: Sequence[Datagram | Transport]) -> None:
+    def _take(self, share: Sequence[Datagram | Transport | None]) -> None:
         batch: list[Datagram] = []
         for item in share:
             if isinstance(item, Datagram):
@@ -210,6 +234,9 @@ class Ingest:
             if batch:
                 self._consume(batch)
                 batch = []
-            self._connected(item)
+            if item is None:
+                self._torn()
+            else:
+                self._connected(item)
         if batch:
             self._consume(batch)

@@ -227,6 +227,11 @@ class LineFramer:
         self._rest.clear()
         self._skipping = False
 
+    def tear(self) -> None:
+        """Take note that bytes were lost: the line under way is dropped up to its end."""
+        self._rest.clear()
+        self._skipping = True
+
     @property
     def pending(self) -> int:
         """Bytes held of a line whose end has not come yet."""

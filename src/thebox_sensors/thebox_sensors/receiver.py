@@ -39,8 +39,8 @@ __all__ = ["DROPS_WARNED", "Receiver", "SensorParser", "receiver_parameters"]
 
 #: A warning of dropped datagrams stands for this long after the last of them, seconds.
 DROPS_WARNED = 60.0
-#: Rejects are logged no more often than this, seconds; all are counted.
-_REJECT_LOG_PERIOD = 10.0
+#: A reject is logged again after so long with the same reason, seconds; all are counted.
+_REJECT_LOG_PERIOD = 600.0
 
 
 class _RecentDrops:
@@ -133,8 +133,13 @@ class Receiver(ManagedNode):
         self.rejected = Tally()
         self.ignored = Tally()
         self.stamps = Tally()
+        #: The sensor's clock less this box's, at the last record that had a time, seconds.
+        self.clock_error = math.nan
+        self._trusted = Rate()
+        self._distrusted = Rate()
+        self._untimed = Rate()
         self.last_reject = ""
-        self._reject_logged = math.nan
+        self._reject_logged: dict[str, float] = {}
         self.latency = Latency()
         self.rate = Rate()
         self._heard = Rate()
@@ -207,10 +212,15 @@ class Receiver(ManagedNode):
         """
         sensor_time = self.record_time(record)
         source = self.values["stamp_source"]
+        timed = not math.isnan(sensor_time)
+        if timed:
+            self.clock_error = sensor_time - arrival
         if source == "auto":
-            within = abs(sensor_time - arrival) <= self.values["stamp_bound"]  # False for NaN
+            within = timed and abs(self.clock_error) <= self.values["stamp_bound"]
             source = "sensor" if within else "arrival"
-        elif source == "sensor" and math.isnan(sensor_time):
+            kind = self._trusted if within else self._distrusted if timed else self._untimed
+            kind.add(arrival)
+        elif source == "sensor" and not timed:
             raise Reject("no_time", "stamp_source is sensor, and the sensor gave no time")
         self.stamps.add(source)
         return sensor_time if source == "sensor" else arrival
@@ -261,6 +271,7 @@ class Receiver(ManagedNode):
             self.consume,
             self._connected,
             self.values["queue_size"],
+            self.tear,
         )
         self._ingest = ingest
         self._drops = _RecentDrops()
@@ -298,6 +309,10 @@ class Receiver(ManagedNode):
         self._framer.reset()
         self._is_stream = is_stream
         self._connections += 1
+
+    def tear(self) -> None:
+        """React to a gap in a stream: a line is not made of the halves of two."""
+        self._framer.tear()
 
     def _connected(self, transport: Transport) -> None:
         self.begin_connection(transport.is_stream)
@@ -366,9 +381,12 @@ class Receiver(ManagedNode):
         self._unused.add(now)
         self.last_reject = str(reject)
         # Not the logger's own throttle: it takes a fifth of a millisecond to say nothing.
-        if not abs(now - self._reject_logged) < _REJECT_LOG_PERIOD:
-            self._reject_logged = now
-            self.get_logger().warning(f"rejected: {reject}")
+        if not abs(now - self._reject_logged.get(reject.reason, math.inf)) < _REJECT_LOG_PERIOD:
+            self._reject_logged[reject.reason] = now
+            count = self.rejected[reject.reason]
+            self.get_logger().warning(
+                f"rejected: {reject}" + (f" ({count} of this kind so far)" if count > 1 else "")
+            )
 
     # Health -----------------------------------------------------------------------------------
 
@@ -394,12 +412,28 @@ class Receiver(ManagedNode):
         report.put("rate", self.rate.per_second(now))
         report.put("age", self._heard.age(now))
         report.put_all((f"stamps.{source}", count) for source, count in self.stamps.items())
-        if self.values["stamp_source"] == "auto" and self.stamps["arrival"] > self.stamps["sensor"]:
-            report.findings.append("stamped by arrival: the sensor's clock is off or not given")
+        report.put("clock_error", self.clock_error)
+        if self.is_active and self.values["stamp_source"] == "auto":
+            self._report_clock(report, now)
         report.put_all(latency_values("latency", self.latency))
         self.report_sensor(report)
         if not report.findings:
             report.findings.append(f"{self.rate.per_second(now):.1f} {self.COUNTED}/s")
+
+    def _report_clock(self, report: Report, now: float) -> None:
+        """Say whose time the records of the last seconds were given, where not the sensor's."""
+        trusted, distrusted, untimed = (
+            kind.per_second(now) for kind in (self._trusted, self._distrusted, self._untimed)
+        )
+        # Late messages and repeats are old beside a right clock too: one fresh one acquits it.
+        if distrusted > 0.0 and trusted == 0.0:
+            report.find(
+                WARN,
+                f"stamped by arrival: the sensor's clock is off, {_clock_text(self.clock_error)} "
+                "this box's; set both by NTP or GNSS",
+            )
+        elif untimed > trusted:
+            report.findings.append("stamped by arrival: the sensor gives no time")
 
     def _report_flow(self, report: Report, now: float) -> None:
         since = [t for t in (self._active_since, self._heard.last) if not math.isnan(t)]
@@ -429,3 +463,15 @@ class Receiver(ManagedNode):
             )
         if ingest.notice:
             report.put("notice", ingest.notice)
+
+
+def _clock_text(error: float) -> str:
+    """How far a clock is from another, in words."""
+    size = abs(error)
+    if size >= 2 * 86_400.0:
+        told = f"{size / 86_400.0:.0f} days"
+    elif size >= 7200.0:
+        told = f"{size / 3600.0:.1f} h"
+    else:
+        told = f"{size:.1f} s"
+    return f"{told} {'ahead of' if error > 0.0 else 'behind'}"

@@ -81,6 +81,9 @@ class SimNode(BoxNode):
         self.create_service(SetFault, "sim/set_fault", self._on_set_fault)
         self.health.hardware_id(self.sky.scenario.name)
         self.health.add("sky", self._report)
+        # Sensors stamp with UTC from their own clocks, whatever time the graph runs on; from now,
+        # for making all that is above has taken its time.
+        self.sky.set_start(Clock(clock_type=ClockType.SYSTEM_TIME).now().nanoseconds * 1e-9)
         self.sky.start()
         self._start_video()
         # A thread, not a timer: the sky plays in wall time, also where the graph runs on /clock.
@@ -120,8 +123,7 @@ class SimNode(BoxNode):
             scenario,
             values["seed"],
             targets,
-            # Sensors stamp with UTC from their own clocks, whatever time the graph runs on.
-            Clock(clock_type=ClockType.SYSTEM_TIME).now().nanoseconds * 1e-9,
+            0.0,  # told when it begins to play
             values["rate"],
             listen=listen,
             serial=serial,

@@ -396,6 +396,12 @@ class Sky:
             outlet.set_fault(Fault(kind, size), self.world.time)
         return f"{sensor}: {kind}" + ("" if math.isnan(size) else f" {size:g}")
 
+    def set_start(self, start_epoch: float) -> None:
+        """Say anew when the scenario begins (or has begun), seconds since 1970."""
+        with self._lock:
+            for outlet in self._outlets.values():
+                outlet.sensor.start_epoch = start_epoch
+
     def start(self) -> None:
         """Play in wall time, in a thread, until :meth:`stop`."""
         if self._thread is not None:

@@ -480,9 +480,7 @@ def _processes(by_name: dict[str, tuple[str, Any]]) -> list[Finding]:
         name, value = by_name.pop(key)
         process = printable(name.partition(".")[2], 64)
         level: Level = "ok" if value else "error"
-        found.append(
-            Finding(f"process {process}", level, _brief(value) if value else "not running")
-        )
+        found.append(Finding(f"process {process}", level, _running(value)))
     told = {finding.name.removeprefix("process ").lower() for finding in found}
     # Silence about all of them says nothing; silence about one of them does.
     if told & set(_PROCESSES):
@@ -492,6 +490,12 @@ def _processes(by_name: dict[str, tuple[str, Any]]) -> list[Finding]:
             if process not in told
         ]
     return found
+
+
+def _running(value: object) -> str:
+    if not value:
+        return "not running"
+    return "running" if value is True else _brief(value)
 
 
 def _temperatures(value: object) -> list[Finding]:

@@ -33,6 +33,9 @@ with a text for the operator when that is not known."""
 
 _PAIR_WINDOW = 0.1
 """Azimuth and elevation read further apart than this are no pair, seconds."""
+_AGAIN, _TELL_PERIOD = 5.0, 60.0
+"""What the same asker asks for again within the first is logged once in the second, seconds: a
+program that aims twice a second would fill the log."""
 _CONFIRM = 0.5
 """How long the end of a session waits for a sign that the stop has been read, seconds."""
 
@@ -72,6 +75,8 @@ class Slew:
     progress: Callable[[Progress], None]
     ended: Callable[[Ended], None]
     begun: float = field(default=math.nan, init=False)
+    told: bool = field(default=True, init=False)
+    """Whether its beginning went into the log; then its end does too."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,8 @@ class Camera:
         self._slew: Slew | None = None
         self._followed: Slew | None = None
         self._steered = -math.inf
+        self._told: dict[str, tuple[str, float, float]] = {}
+        """By what is asked for: who did so last, when, and when that was last logged."""
 
     # Life -------------------------------------------------------------------------------------
 
@@ -180,17 +187,19 @@ class Camera:
             self._forget()
         self._order(lambda now: self._begin_link(transport, now))
 
-    def take(self, record: protocol.RegisterValue, stamp: float) -> None:
+    def take(self, record: protocol.RegisterValue, stamp: float, age: float = 0.0) -> None:
         """Take the value of a register.
 
         Args:
             record: as the parser made it.
             stamp: when it was measured, on the driver's clock, seconds.
+            age: how long ago that was, seconds: a busy machine reads late, and a slew must not
+                be steered by angles of then as if they were those of now.
         """
-        now = time.monotonic()
+        now = time.monotonic() - age
         register, value = record.register, record.value
         with self._changed:
-            self._heard = now
+            self._heard = now + age
             if not record.unbroken:
                 # The elevation that belonged to it may be among what was lost: the next one
                 # would be of a later poll, when the gimbal has turned on.
@@ -261,7 +270,7 @@ class Camera:
                 reason = f"{what} by {by or 'somebody unnamed'}"
                 self._finish("preempted", reason, now, self._controller.cancel())
                 self._followed = None
-            if self._send(commands):
+            if self._send(commands) and self._worth_telling(what, by, now):
                 self._log(f"{what}, asked for by {by or 'somebody unnamed'}")
 
         if not self._order(order):
@@ -450,15 +459,25 @@ class Camera:
             return
         self._controller.tolerance = slew.tolerance
         self._followed = None
+        slew.told = self._worth_telling("slew", slew.by, now)
         if before is not None and preempted is not None:
-            self._log(f"slew ended after {preempted.duration:.1f} s: {preempted.message}")
+            if slew.told:
+                self._log(f"slew ended after {preempted.duration:.1f} s: {preempted.message}")
             before.ended(preempted)
         self._slew = slew
-        self._log(
-            f"slew to azimuth {math.degrees(azimuth):.1f}, elevation "
-            f"{math.degrees(elevation):.1f} deg, asked for by {slew.by or 'somebody unnamed'}"
-        )
+        if slew.told:
+            self._log(
+                f"slew to azimuth {math.degrees(azimuth):.1f}, elevation "
+                f"{math.degrees(elevation):.1f} deg, asked for by {slew.by or 'somebody unnamed'}"
+            )
         self._send(commands)
+
+    def _worth_telling(self, what: str, by: str, now: float) -> bool:
+        """Whether a request belongs in the log, and not only in the state that is published."""
+        before, asked, told = self._told.get(what, ("", -math.inf, -math.inf))
+        worth = by != before or now - asked >= _AGAIN or now - told >= _TELL_PERIOD
+        self._told[what] = (by, now, now if worth else told)
+        return worth
 
     def _steer(self, now: float) -> None:
         self._steered = now
@@ -516,7 +535,8 @@ class Camera:
             return
         ended = self._end_of(slew, outcome, message, now)
         self._slew = None
-        self._log(f"slew ended after {ended.duration:.1f} s: {message}")
+        if slew.told or outcome != "settled":
+            self._log(f"slew ended after {ended.duration:.1f} s: {message}")
         slew.ended(ended)
 
     def _end_session(self, now: float) -> None:

@@ -229,6 +229,10 @@ class Trakka(SensorDriver):
         parsed: Parsed[Any] = self._parser.feed(data)
         return parsed
 
+    def tear(self) -> None:
+        """React to a gap in the stream: the angles on its two sides are no pair."""
+        self._parser.tear()
+
     def _connected(self, transport: Transport) -> None:
         super()._connected(transport)
         self._commanded_view = math.nan
@@ -241,7 +245,7 @@ class Trakka(SensorDriver):
         if camera is None:
             return ()
         if isinstance(record, protocol.RegisterValue):
-            camera.take(record, stamp)
+            camera.take(record, stamp, max(0.0, self.now() - stamp))
             return ()
         camera.heard()
         return (self._track_detection(camera, record, stamp),)

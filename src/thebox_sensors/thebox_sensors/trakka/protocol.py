@@ -230,6 +230,11 @@ class Parser:
         self._framer.reset()
         self._broken = False
 
+    def tear(self) -> None:
+        """Take note that bytes of the stream were lost."""
+        self._framer.reset()
+        self._broken = True
+
     def feed(self, chunk: bytes) -> Parsed[Record]:
         """Read the next bytes of the stream; never raises.
 
