@@ -145,9 +145,7 @@ def run(
 ) -> dict[str, float]:
     """Return the scores of one draw."""
     recording = wild.record(seed) if wilder else record(seed)
-    tracks, wall = evaluate.run_ours(
-        recording, parameters_from_mapping(params), as_arrived=False
-    )
+    tracks, wall = evaluate.run_ours(recording, parameters_from_mapping(params), as_arrived=False)
     score = score_picture(recording.truth, tracks, evaluate.CUTOFF)
     result = {
         "gospa": score.gospa,

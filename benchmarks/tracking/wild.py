@@ -175,7 +175,9 @@ def draw(seed: int) -> Wild:
     return wild
 
 
-def fly(wild: Wild, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def fly(  # noqa: PLR0912, PLR0915 (one kind of flight after another)
+    wild: Wild, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return states (ticks, N, 6) and who is there (ticks, N)."""
     n, ticks = wild.objects, int(wild.seconds / STEP) + 1
     state, here = np.zeros((ticks, n, 6)), np.ones((ticks, n), dtype=bool)
@@ -282,7 +284,7 @@ def record(seed: int) -> skies.Recording:
     return skies.Recording([row[1] for row in rows], [row[2] for row in rows], truth, states)
 
 
-def _watch(
+def _watch(  # noqa: PLR0912, PLR0915 (one field after another)
     wild: Wild,
     eye: Eye,
     world: tuple[np.ndarray, np.ndarray, np.ndarray],

@@ -148,8 +148,9 @@ def test_crossing_objects_keep_their_identity() -> None:
     assert owner[0] != owner[1]
 
 
-def test_two_links_of_one_drone_join_its_radar_track() -> None:
-    rng = np.random.default_rng(5)
+@pytest.mark.parametrize("seed", [5, 105, 205])
+def test_two_links_of_one_drone_join_its_radar_track(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     path = line((-900.0, 900.0), (15.0, 6.0))
     tracker = Tracker()
     joined: list[LedgerEntry] = []
@@ -170,8 +171,9 @@ def test_two_links_of_one_drone_join_its_radar_track() -> None:
     assert joined and joined[0].sensor == "droneshield"
 
 
-def test_two_drones_on_one_bearing_stay_two() -> None:
-    rng = np.random.default_rng(6)
+@pytest.mark.parametrize("seed", [6, 106, 206])
+def test_two_drones_on_one_bearing_stay_two(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     near, far = line((0.0, 700.0), (6.0, 0.0)), line((0.0, 2100.0), (18.0, 0.0))
     tracker = Tracker()
     for t in range(60):

@@ -243,9 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rejected["t is an hour or more from most of the others"] = len(read) - len(detections)
     tracker = Tracker(parameters)
     with options.tracks.open("w", encoding="utf-8") as target:
-        for second, tracker in pictures(
-            detections, parameters, as_arrived=options.as_arrived
-        ):
+        for second, tracker in pictures(detections, parameters, as_arrived=options.as_arrived):
             positions, bearings = tracker.picture(second)
             target.write(
                 json.dumps({"t": second, "tracks": positions, "bearings": bearings}) + "\n"

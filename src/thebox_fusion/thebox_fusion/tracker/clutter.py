@@ -111,7 +111,8 @@ class ClutterMap:
         """Move the estimate by one frame.
 
         Args:
-            slant, bearing: (M,) of the frame's plots.
+            slant: (M,) ranges of the frame's plots.
+            bearing: (M,) of them.
             weight: (M,) probability that each is false.
             looks: how much of a look round the frame is.
         """

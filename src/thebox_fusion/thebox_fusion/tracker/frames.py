@@ -14,7 +14,6 @@ from .parameters import SensorModel
 from .sensors import SensorState
 from .types import FloatArray
 
-
 TOGETHER = 0.15
 """Seconds: emissions without a key so near in time are gated at once."""
 

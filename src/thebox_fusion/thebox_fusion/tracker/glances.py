@@ -38,10 +38,11 @@ def glance(
         eligible: (N,) tracks that may explain them.
 
     Returns:
-        (M,) probability that each belongs to no track that is likely to exist, and (M,) whether
-        it was dealt with; the others are left untouched.
+        (M,) probability that each belongs to no track, and (M,) whether it was dealt with; the
+        others are left untouched.
     """
-    free, done = np.ones(len(batch)), np.ones(len(batch), dtype=np.bool_)
+    free: FloatArray = np.ones(len(batch))
+    done: BoolArray = np.ones(len(batch), dtype=np.bool_)
     chosen = np.flatnonzero(eligible)
     if not len(chosen):
         return free, done
@@ -90,5 +91,5 @@ def glance(
     bank.sensor_last[hit, batch.sensor] = middle
     bank.last_hit[hit] = np.maximum(bank.last_hit[hit], middle)
     bank.visible[hit, batch.sensor] = 1.0
-    real = np.bincount(detection, weights=found * after, minlength=len(batch))
-    return np.clip(1.0 - real, 0.0, 1.0), done
+    taken = np.bincount(detection, weights=found, minlength=len(batch))
+    return np.clip(1.0 - taken, 0.0, 1.0), done

@@ -69,14 +69,14 @@ def kinematic_states(
     placed = np.isfinite(batch.position).all(axis=1)
     mean[placed, :3] = batch.position[placed]
     covariance[placed, :3, :3] = batch.position_covariance[placed]
-    mean = np.repeat(mean[:, None], components, axis=1)
-    covariance = np.repeat(covariance[:, None], components, axis=1)
+    means: FloatArray = np.repeat(mean[:, None], components, axis=1)
+    spread: FloatArray = np.repeat(covariance[:, None], components, axis=1)
     # Most objects are slow; a fast one is as rare as a manoeuvre, and begins in that component.
     speed = np.full(components, parameters.speed_sigma)
     speed[1:] = max(parameters.speed_sigma_fast, parameters.speed_sigma)
-    covariance[:, :, 3, 3] = covariance[:, :, 4, 4] = speed**2
-    covariance[:, :, 5, 5] = parameters.climb_sigma**2
-    update = ScalarUpdate(mean, covariance)
+    spread[:, :, 3, 3] = spread[:, :, 4, 4] = speed**2
+    spread[:, :, 5, 5] = parameters.climb_sigma**2
+    update = ScalarUpdate(means, spread)
     update.range_rate(
         batch.range_rate, batch.range_rate_sigma, batch.own_position, batch.own_velocity
     )

@@ -11,7 +11,6 @@ from .motion import collapse
 from .types import FloatArray, IntArray
 from .update import Dynamics, predict_rows
 
-
 TOO_OFTEN = 1.39
 """Two tracks that are detected so many times as often as one object is are two objects: they lie
 nearer, in ratio, to twice than to once."""

@@ -176,7 +176,7 @@ class TrackerParameters:
     )
     # Motion.
     acceleration_cruise: float = number(
-        0.4, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
+        0.2, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
     )
     acceleration_manoeuvre: float = number(
         4.0, "Root power density of acceleration in a manoeuvre", "m/s^1.5", 0.01, 200.0
@@ -184,14 +184,12 @@ class TrackerParameters:
     acceleration_vertical: float = number(
         0.08, "Root power density of vertical acceleration", "m/s^1.5", 0.001, 50.0
     )
-    dwell_cruise: float = number(100.0, "Mean time in steady flight", "s", 0.1, 1e4)
+    dwell_cruise: float = number(200.0, "Mean time in steady flight", "s", 0.1, 1e4)
     dwell_manoeuvre: float = number(8.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
     speed_sigma: float = number(
         7.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
     )
-    speed_sigma_fast: float = number(
-        20.0, "The same for the few that are fast", "m/s", 0.1, 300.0
-    )
+    speed_sigma_fast: float = number(20.0, "The same for the few that are fast", "m/s", 0.1, 300.0)
     climb_sigma: float = number(
         0.8, "Standard deviation of the vertical speed of a new object", "m/s", 0.01, 100.0
     )
@@ -282,10 +280,10 @@ class TrackerParameters:
         0.12, "How fast an emitter's apparent bearing may wander", "rad/s^0.5", 0.001, 3.0
     )
     report_position_sigma: float = number(
-        150.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
+        110.0, "A brief picture gives positions no less certain than this", "m", 1.0, 1e5
     )
     report_probability: float = number(
-        0.3, "A brief picture gives tracks whose existence is at least this", "", 0.0, 0.99
+        0.5, "A brief picture gives tracks whose existence is at least this", "", 0.0, 0.99
     )
     # Upkeep.
     ledger_length: int = count(64, "Evidence entries kept per track", 4, 4096)

@@ -44,8 +44,8 @@ class SensorState:
             one look.
         revisit: seconds between looks.
         hits, looks: (BINS,) weighted counts for the detection probability by range.
-        sweep: (M, 2) times and bearings of some of the last plots; ``turning`` when they lie on a beam
-            that turns steadily.
+        sweep: (M, 2) times and bearings of some of the last plots; ``turning`` when they lie on
+            a beam that turns steadily.
         tried, proved: (PROVEN,) tracks that looked real after so many detections, and those of
             them that went on to ``PROVEN``.
     """
@@ -201,7 +201,7 @@ class SensorState:
             weights=weight * detected,
             minlength=BINS,
         )
-        shrink = np.where(self.looks > 200.0, 200.0 / self.looks, 1.0)
+        shrink = 200.0 / np.maximum(self.looks, 200.0)
         self.looks *= shrink
         self.hits *= shrink
 
@@ -251,7 +251,9 @@ class SensorState:
             return
         self._sample_sweep(time, bearing)
         count = len(self.sweep)
-        if count < SWEEP_FEWEST or self.sweep_unseen < (SWEEP_PLOTS if self.turning else count // 4):
+        if count < SWEEP_FEWEST or self.sweep_unseen < (
+            SWEEP_PLOTS if self.turning else count // 4
+        ):
             return
         self.sweep_unseen = 0
         t, b = self.sweep[:, 0] - self.sweep[0, 0], self.sweep[:, 1]
