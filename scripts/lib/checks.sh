@@ -79,17 +79,26 @@ check_typescript() {
 check_pytest() {
     local log=$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log code=0
     local arguments=("$@") folder
+    local jobs=(-n "${THEBOX_TEST_JOBS:-$(($(nproc) + 1))}" --dist loadfile)
     if (($# == 0)); then
         need_browser
         for folder in src compat tests; do
             if [[ -d $folder ]]; then arguments+=("$folder"); fi
         done
     fi
+    # Most tests of a live graph wait more than they work: a process more than there are cores.
+    # Files stay together, for the graphs that their tests share. Whoever gives options decides
+    # that too (-n, or -x and --pdb, which several processes make little sense of).
+    local given
+    for given in "$@"; do
+        if [[ $given == -* ]]; then jobs=(); fi
+    done
     # Nodes of a test find each other on this machine only; a domain of its own comes from the
     # tests' fixture.
     ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_LOG_DIR=$THEBOX_ROOT/.thebox/ros-log \
         PYTHONUNBUFFERED=1 \
-        python -m pytest --timeout="$TEST_BOUND_SECONDS" "${arguments[@]}" 2>&1 |
+        python -m pytest --timeout="$TEST_BOUND_SECONDS" ${jobs[@]+"${jobs[@]}"} \
+        "${arguments[@]}" 2>&1 |
         tee "$log" || code=${PIPESTATUS[0]}
     return "$code"
 }
