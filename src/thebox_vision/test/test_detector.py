@@ -81,13 +81,15 @@ def test_what_many_cells_saw_is_one_box_in_their_middle() -> None:
     scores = np.array([0.8, 0.4, 0.4, 0.5], np.float32)
     kept = suppress(boxes, scores, 0.5)
     assert kept.tolist() == [0, 3]
-    merged = merge(boxes, scores, kept)
+    merged, seen_by = merge(boxes, scores, kept)
+    assert seen_by == pytest.approx([2.0, 1.0])
     assert merged[0] == pytest.approx([10, 10, 30, 30])
     assert merged[1] == pytest.approx([60, 60, 70, 70])
     # The better one weighs more.
-    two = merge(boxes[:2], scores[:2], np.array([0]))
+    two, _ = merge(boxes[:2], scores[:2], np.array([0]))
     assert two[0, 0] == pytest.approx((10 * 0.8 + 12 * 0.4) / 1.2)
-    assert merge(boxes[:0], scores[:0], np.zeros(0, np.int64)).shape == (0, 4)
+    none, _ = merge(boxes[:0], scores[:0], np.zeros(0, np.int64))
+    assert none.shape == (0, 4)
 
 
 class Doubt(Detector):
@@ -109,6 +111,20 @@ def test_one_box_an_object_or_one_a_class() -> None:
     # The bird's box is of the only cell that has it above the threshold.
     assert both[1].centre == pytest.approx((50, 50))
     assert both[0].centre[0] == pytest.approx((50 * 0.6 + 52 * 0.3) / 0.9)
+
+
+def test_what_few_cells_see_is_scored_lower() -> None:
+    image = np.zeros((96, 96, 3), np.uint8)
+    doubt = Doubt(size=96, threshold=0.2, single=True)
+    doubt.support = 8.0
+    (box,) = doubt.detect(image)
+    # The best cell, and one of half its score.
+    assert box.score == pytest.approx(0.6 * (1.5 / 8.0) ** 0.5)
+    doubt.support = 1.0
+    (box,) = doubt.detect(image)
+    assert box.score == pytest.approx(0.6)
+    doubt.support, doubt.threshold = 8.0, 0.3
+    assert doubt.detect(image) == []
 
 
 def test_a_box_is_no_smaller_than_the_model_ever_learned() -> None:
@@ -165,6 +181,7 @@ def test_the_shipped_model_takes_any_size_and_is_the_same_in_a_batch() -> None:
     detector = open_detector(size=320, threads=1, threshold=0.05)
     assert detector.labels == ("drone", "bird", "airplane", "helicopter")
     assert detector.least_box == (26.0, 22.0)
+    assert detector.support == 8.0
     detector.warm_up()
     rng = np.random.default_rng(1)
     image = np.clip(170 + rng.normal(0, 3, (256, 320, 3)), 0, 255).astype(np.uint8)

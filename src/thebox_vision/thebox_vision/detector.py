@@ -44,6 +44,7 @@ Region = tuple[int, int, int, int]
 _GREY = 114
 _STRIDE = 32
 _LARGEST_SIDE = 4096
+_FAINT = 0.02
 
 
 class ModelError(RuntimeError):
@@ -121,7 +122,9 @@ def suppress(boxes: Floats, scores: Floats, threshold: float) -> NDArray[np.int6
     return np.asarray(kept, dtype=np.int64)
 
 
-def merge(boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: float = 0.5) -> Floats:
+def merge(
+    boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: float = 0.5
+) -> tuple[Floats, Floats]:
     """The kept boxes, each the mean of those that it stands for, weighted by their scores.
 
     Many cells see the same object and each is a little off: their mean is nearer than the best one
@@ -130,11 +133,14 @@ def merge(boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: flo
     Args:
         boxes: (M, 4), all that were found.
         scores: (M,).
-        kept: indices of those that suppression left.
+        kept: indices (K,) of those that suppression left.
         threshold: a box belongs to a kept one above this intersection over union.
+
+    Returns:
+        The boxes (K, 4), and how many cells saw each (K,), each counted by its score over the best.
     """
     area = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None), axis=1)
-    out = boxes[kept].copy()
+    out, seen_by = boxes[kept].copy(), np.ones(len(kept), np.float32)
     for row, index in enumerate(kept):
         low = np.maximum(boxes[index, :2], boxes[:, :2])
         high = np.minimum(boxes[index, 2:], boxes[:, 2:])
@@ -143,7 +149,8 @@ def merge(boxes: Floats, scores: Floats, kept: NDArray[np.int64], threshold: flo
         weights = scores[mine]
         if len(weights) > 1:
             out[row] = (boxes[mine] * weights[:, None]).sum(axis=0) / weights.sum()
-    return out
+            seen_by[row] = weights.sum() / scores[index]
+    return out, seen_by
 
 
 def to_bgr8(image: NDArray[Any]) -> Image:
@@ -198,6 +205,9 @@ class Detector(ABC):
     #: Width and height that a box has at least, pixels of the network's input. A model that learned
     #: from labels which take in some sky about a small object is held to what it learned.
     least_box = (0.0, 0.0)
+    #: Cells that see an object of this size, where it is one. What fewer see is scored lower, by
+    #: the root of the share; 0: scores stay as the network has them.
+    support = 0.0
 
     def __init__(
         self,
@@ -270,15 +280,20 @@ class Detector(ABC):
             groups.append((everything, scores.max(axis=1), scores.argmax(axis=1)))
         else:
             for kind in range(scores.shape[1]):
-                of_kind = np.flatnonzero(scores[:, kind] > self.threshold)
+                of_kind = np.flatnonzero(scores[:, kind] > self._faintest)
                 same = np.full(len(of_kind), kind)
                 groups.append((of_kind, scores[of_kind, kind], same))
         for members, score, kinds in groups:
             kept = suppress(boxes[members], score, self.suppression)
-            for corners, index in zip(merge(boxes[members], score, kept), kept, strict=True):
-                if corners[2] > corners[0] and corners[3] > corners[1]:
+            kept = kept[score[kept] > self.threshold]
+            merged, seen_by = merge(boxes[members], score, kept)
+            final = score[kept]
+            if self.support:
+                final = final * np.sqrt(np.minimum(seen_by / self.support, 1.0))
+            for corners, index, value in zip(merged, kept, final, strict=True):
+                if value > self.threshold and corners[2] > corners[0] and corners[3] > corners[1]:
                     label, says = self._label(int(kinds[index])), bool(sized[members[index]])
-                    yield _box(corners, label, float(score[index]), says)
+                    yield _box(corners, label, float(value), says)
 
     def warm_up(self) -> None:
         """Run once on a grey picture: the first run of a session is slow.
@@ -291,6 +306,11 @@ class Detector(ABC):
     @abstractmethod
     def _infer(self, batch: Image) -> list[Floats]:
         """Run (N, H, W, 3) BGR through the network; per picture (4 + classes, A) as it comes."""
+
+    @property
+    def _faintest(self) -> float:
+        """Score from which on a cell counts as having seen something."""
+        return min(self.threshold, _FAINT) if self.support else self.threshold
 
     def _label(self, kind: int) -> str:
         return self.labels[kind] if kind < len(self.labels) else f"class {kind}"
@@ -314,14 +334,14 @@ class Detector(ABC):
         return out, _Frame(scale, float(pad_x), float(pad_y), left, top)
 
     def _read(self, output: Floats) -> tuple[Floats, Floats]:
-        """Corner boxes (M, 4) and scores (M, classes) of what is above the threshold."""
+        """Corner boxes (M, 4) and scores (M, classes) of what is above the threshold or near."""
         if output.shape[0] < 5:
             raise ModelError(
                 f"the model's output has {output.shape[0]} rows, not 4 of a box and one per class:"
                 " export it without suppression (nms=False)"
             )
         best = output[4:].max(axis=0)
-        chosen = np.flatnonzero(best > self.threshold)
+        chosen = np.flatnonzero(best > self._faintest)
         # Ten times what a crowded sky holds: a broken model must not stall the suppression.
         if len(chosen) > 1000:
             chosen = chosen[np.argsort(-best[chosen])[:1000]]
@@ -347,8 +367,8 @@ class OnnxDetector(Detector):
     """A model of the YOLO family's layout under ONNX Runtime.
 
     Takes (N, 3, H, W) RGB in 0..1 and gives (N, 4 + classes, A). A fixed input size in the file
-    is kept to; a `names` entry in its metadata names the classes, a `least_box` entry
-    (WIDTH,HEIGHT) is the `Detector.least_box`.
+    is kept to; a `names` entry in its metadata names the classes, `least_box`
+    (WIDTH,HEIGHT) and `support` entries are those of `Detector`.
 
     Args:
         model: the ONNX file.
@@ -409,7 +429,9 @@ class OnnxDetector(Detector):
             self.batch = 1
         self._metadata = self._session.get_modelmeta().custom_metadata_map
         self.labels = self._labels(outputs[0].shape[1])
-        self.least_box = self._least_box()
+        (self.support,) = self._numbers("support", 1, 100.0)
+        width, height = self._numbers("least_box", 2, 640.0)
+        self.least_box = (width, height)
         self.backend = f"ONNX Runtime {runtime.__version__}, {self._session.get_providers()[0]}"
 
     def _labels(self, rows: Any) -> tuple[str, ...]:
@@ -424,15 +446,18 @@ class OnnxDetector(Detector):
             return labels
         return tuple(f"class {i}" for i in range(rows - 4)) if isinstance(rows, int) else ()
 
-    def _least_box(self) -> tuple[float, float]:
-        text = self._metadata.get("least_box", "")
+    def _numbers(self, name: str, count: int, most: float) -> list[float]:
+        """Numbers of an entry of the model's metadata; zeros without it."""
+        text = self._metadata.get(name, "")
         try:
-            width, height = (float(part) for part in text.split(",")) if text else (0.0, 0.0)
+            numbers = [float(part) for part in text.split(",")] if text else [0.0] * count
         except ValueError:
-            raise ModelError(f"least_box of the model is {text!r}, not WIDTH,HEIGHT") from None
-        if not (0.0 <= width <= 640.0 and 0.0 <= height <= 640.0):
-            raise ModelError(f"least_box of the model is {text!r}: use 0 to 640 pixels")
-        return width, height
+            numbers = []
+        if len(numbers) != count or not all(0.0 <= number <= most for number in numbers):
+            raise ModelError(
+                f"the model's {name} is {text!r}, not {count} of 0 to {most:g}: export it again"
+            )
+        return numbers
 
     def _letterbox(self, picture: Image, region: Region) -> tuple[Image, _Frame]:
         rows, columns = self._fixed[2], self._fixed[3]
