@@ -9,7 +9,8 @@ the driver's controller and the simulated camera's gimbal (pointing_chain.py), i
 shipped detector, association, verification and cueing. The radar's track is the truth with a noise
 of its own (0.35 degrees, 12 m, no elevation), as a tracker would hold it. A picture is looked at
 five times a second, and what was seen is known a tenth of a second later. Each run has one drone
-and one bird at other places, ranges, courses and lights of the sky.
+and one bird at other places, ranges, courses and lights of the sky, and is over when both have been
+judged.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ from thebox_vision.cueing import Cue, CueRules, CueTrack
 from thebox_vision.detector import Detector, open_detector
 from thebox_vision.geometry import GimbalHistory, View
 from thebox_vision.snapshots import drawn
-from thebox_vision.verification import Candidate, Rules, Standing, Verifier
+from thebox_vision.verification import Candidate, Rules, Standing, Verdict, Verifier
 
 WIDTH, HEIGHT = 960, 540
 NAMES = {0: "not looked", 1: "confirmed", 2: "refuted", 3: "inconclusive"}
@@ -73,7 +76,7 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
     step, now = 0.2, 0.0
     last = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     waiting: list[tuple[float, CameraPose, list[Visible], list[CueTrack]]] = []
-    while now < args.seconds:
+    while now < args.seconds and not judged(verifier.standings, kinds):
         for _ in range(round(step / STEP)):
             pointing = chain.advance()
             if pointing is not None:
@@ -130,6 +133,12 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
         if boxes:
             last = drawn(image, [(b, f"{b.label} {b.score:.2f}") for b in boxes])
     return verifier.standings, cue.cue_to_confirm, last
+
+
+def judged(standings: dict[str, Standing], names: Iterable[str]) -> bool:
+    """Whether all have been confirmed or refuted: the run is over then."""
+    verdicts = (Verdict.CONFIRMED, Verdict.REFUTED)
+    return all(name in standings and standings[name].verdict in verdicts for name in names)
 
 
 def learnt(
@@ -200,6 +209,8 @@ def main() -> None:
             standing = standings.get(name, Standing())
             tally[NAMES[standing.verdict]] += 1
         times += took
+        told = {n: NAMES[standings.get(n, Standing()).verdict] for n in verdicts}
+        print(f"seed {seed}: {told}", file=sys.stderr, flush=True)
         pictures.append(cv2.resize(picture, None, fx=0.5, fy=0.5))
     out = {
         "runs": args.runs,

@@ -104,7 +104,7 @@ VISION_PARAMETERS = (
         "verify.empty_looks", 20, 1, 1000, "looks", "Consecutive empty looks that refute a track."
     ),
     _number("verify.spacing", 0.08, 0.0, 5.0, "s", "Least time between two looks."),
-    _number("verify.score", 0.4, 0.01, 1.0, "", "Boxes below this score verify nothing."),
+    _number("verify.score", 0.3, 0.01, 1.0, "", "Boxes below this score verify nothing."),
     Parameter("verify.wanted", ["drone"], "Classes that confirm a track; others refute it."),
     _number("verify.gate", 3.0, 0.5, 10.0, "sigma", "A box this near a track is taken for it."),
     _number("verify.gate_least", 0.004, 1e-4, 0.5, "rad", "And at least this near."),
