@@ -70,6 +70,12 @@ def _number(values: dict[str, str], key: str) -> float:
         return math.nan
 
 
+def _count(values: dict[str, str], key: str) -> int:
+    """A count; 0 where the node does not tell it now."""
+    number = _number(values, key)
+    return round(number) if math.isfinite(number) else 0
+
+
 class Look:
     """Diagnostics and counters at one moment."""
 
@@ -103,8 +109,8 @@ def _driver(graph: Graph, name: str, first: Look, last: Look) -> Driver | None:
         now.get("notice", "").startswith("receive buffer"),
         count / (last.at - first.at),
         _number(now, "bytes") / whole if whole > 0.0 else 0.0,
-        round(_number(now, "dropped")),
-        round(_number(now, "kernel_drops")),
+        _count(now, "dropped"),
+        _count(now, "kernel_drops"),
         round(grown("dropped")),
         round(grown("kernel_drops")),
     )
@@ -183,11 +189,11 @@ def measure(graph: Graph, seconds: float) -> Facts:
         },
         database={
             "queue_size": asked.get("queue_size"),
-            "queue_depth": _number(base, "queue.depth"),
-            "dropped": _number(base, "dropped"),
+            "queue_depth": _count(base, "queue.depth"),
+            "dropped": _count(base, "dropped"),
             "writes_rate": _number(base, "writes.rate"),
             "batch_period": asked.get("batch_period"),
-            "bytes": _number(base, "bytes"),
+            "bytes": _count(base, "bytes"),
             "megabytes": asked.get("retention.megabytes"),
             "disk_free": float(shutil.disk_usage(folder).free) if here else None,
             "keep": asked.get("detections.keep"),

@@ -269,7 +269,7 @@ def database(facts: Facts) -> Iterator[Change]:
                 bool(dropped),
             )
     limit, used, free = seen.get("megabytes"), seen.get("bytes"), seen.get("disk_free")
-    if limit is None or used is None or free is None:
+    if limit is None or not used or free is None:
         return
     room = (used + DISK_SHARE * free) / 1e6
     if limit == 0 or limit > room:
