@@ -121,6 +121,32 @@ def test_mistake_in_env_file_names_its_line(tmp_path: Path, line: str, told: str
     assert told in str(raised.value)
 
 
+def test_what_names_a_file_that_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = written(tmp_path / "site.env", f"THEBOX_CONFIG={tmp_path}/none.yaml\n")
+    monkeypatch.setenv("THEBOX_ENV_FILE", str(env))
+    monkeypatch.delenv("THEBOX_CONFIG", raising=False)
+    assert config.main(["check"]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/none.yaml" in said
+    assert f"THEBOX_CONFIG names it, in the environment or {env}" in said
+
+
+def test_a_variable_that_sets_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THEBOX_ENV_FILE", str(written(tmp_path / "site.env", "")))
+    monkeypatch.delenv("THEBOX_CONFIG", raising=False)
+    monkeypatch.setenv("THEBOX_PANEL_PORTT", "1")
+    # What ./thebox sets for itself is no mistake of the operator's.
+    monkeypatch.setenv("THEBOX_ROOT", "/somewhere")
+    assert config.main(["check"]) == 0
+    said = capsys.readouterr().out
+    assert "THEBOX_PANEL_PORTT sets nothing; did you mean THEBOX_PANEL_PORT?" in said
+    assert "THEBOX_ROOT" not in said
+
+
 def test_password_becomes_a_hash_and_leaves_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

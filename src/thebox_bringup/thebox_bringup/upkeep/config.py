@@ -68,7 +68,12 @@ def _look(file: Path | None) -> tuple[Site, Path | None, Values]:
         try:
             values = check_file(named, site.environment.get("THEBOX_NAMESPACE", NAMESPACE))
         except SettingsError as error:
-            problems.append(str(error))
+            missing = file is None and not named.is_file()
+            problems.append(
+                f"{error}: THEBOX_CONFIG names it, in the environment or {env_file()}"
+                if missing
+                else str(error)
+            )
     if problems:
         raise SettingsError("\n".join(problems))
     return site, named, merge(values, site.values)
