@@ -8,6 +8,7 @@ import "./style/base.css";
 import "./style/shell.css";
 import "./style/lists.css";
 import "./style/parts.css";
+import "./style/touch.css";
 import { render } from "preact";
 import { start } from "./state/box";
 import { keepPreferences } from "./state/preferences";

@@ -18,7 +18,7 @@ describe("format", () => {
   it("bearings have three digits and never read 360", () => {
     expect(f.bearing(0.1, metric)).toBe("006°");
     expect(f.bearing(2 * Math.PI - 0.001, metric)).toBe("000°");
-    expect(f.bearing(Math.PI, nautical)).toBe("3200₥");
+    expect(f.bearing(Math.PI, nautical)).toBe("3200 mil");
   });
 
   it("units", () => {
@@ -64,5 +64,14 @@ describe("health", () => {
     const [stopped] = nodes([input, subject(status("mara: life cycle", 0, { lifecycle: "inactive" }), 10)], 10);
     expect(watching(stopped)).toBe("blind");
     expect(watching(undefined)).toBe("blind");
+  });
+});
+
+describe("what is typed in", () => {
+  it("is taken in the unit that is read", () => {
+    expect(1600 * f.angleEntry({ ...metric, angle: "mil" }).radians).toBeCloseTo(Math.PI / 2, 12);
+    expect(90 * f.angleEntry({ ...metric, angle: "deg" }).radians).toBeCloseTo(Math.PI / 2, 12);
+    expect(100 * f.heightEntry({ ...metric, length: "ft" }).metres).toBeCloseTo(30.48, 9);
+    expect(f.heightEntry({ ...metric, length: "NM" })).toEqual({ unit: "m", metres: 1 });
   });
 });

@@ -25,7 +25,7 @@ const MILS = 6400;
 export function bearing(value: number, units: Units): string {
   if (!Number.isFinite(value)) return UNKNOWN;
   if (units.angle === "mil") {
-    return `${String(Math.round((wrapBearing(value) / (2 * Math.PI)) * MILS) % MILS).padStart(4, "0")}₥`;
+    return `${String(Math.round((wrapBearing(value) / (2 * Math.PI)) * MILS) % MILS).padStart(4, "0")} mil`;
   }
   return `${String(Math.round(degrees(wrapBearing(value))) % 360).padStart(3, "0")}°`;
 }
@@ -33,8 +33,18 @@ export function bearing(value: number, units: Units): string {
 /** A small angle, such as a sigma or an elevation. */
 export function angle(value: number, units: Units, digits = 1): string {
   if (!Number.isFinite(value)) return UNKNOWN;
-  if (units.angle === "mil") return `${((value / (2 * Math.PI)) * MILS).toFixed(0)}₥`;
+  if (units.angle === "mil") return `${((value / (2 * Math.PI)) * MILS).toFixed(0)} mil`;
   return `${degrees(value).toFixed(digits)}°`;
+}
+
+/** Radians of one unit of an angle that is typed in, and what to call the unit. */
+export function angleEntry(units: Units): { unit: string; radians: number; turn: number } {
+  return units.angle === "mil" ? { unit: "mil", radians: (2 * Math.PI) / MILS, turn: MILS } : { unit: "°", radians: Math.PI / 180, turn: 360 };
+}
+
+/** Metres of one unit of a height that is typed in, and what to call the unit. */
+export function heightEntry(units: Units): { unit: string; metres: number } {
+  return units.length === "ft" ? { unit: "ft", metres: 0.3048 } : { unit: "m", metres: 1 };
 }
 
 /** Three figures, with a unit that suits the size. */

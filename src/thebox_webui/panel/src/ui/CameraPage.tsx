@@ -6,7 +6,7 @@ import { effect } from "@preact/signals";
 import { GimbalStateConstants as G } from "../generated/messages";
 import { radians, wrapBearing } from "../core/angles";
 import { offAxis } from "../core/geometry";
-import { angle, bearing, age } from "../core/format";
+import { age, angle, angleEntry, bearing } from "../core/format";
 import { seconds } from "../core/codec";
 import { callsign } from "../core/track";
 import { bridge, mayCommand, signature, watchCamera } from "../state/box";
@@ -166,9 +166,10 @@ export function CameraPage() {
   const mine = gimbal?.held_by === signature();
   const zoom = gimbal?.zoom_ratio ?? NaN;
   const field = gimbal?.horizontal_field_of_view ?? NaN;
-  const direction = Number(text);
-  const usable = text.trim() !== "" && Number.isFinite(direction) && direction >= 0 && direction <= 360;
-  const tiltUsable = tilt.trim() === "" || (Number.isFinite(Number(tilt)) && Math.abs(Number(tilt)) <= 90);
+  const entry = angleEntry(units);
+  const direction = Number(text) * entry.radians;
+  const usable = text.trim() !== "" && Number(text) >= 0 && Number(text) <= entry.turn;
+  const tiltUsable = tilt.trim() === "" || Math.abs(Number(tilt)) <= entry.turn / 4;
   // The width of the view where it is known; else the ratio, which needs the driver's field_of_view.
   const zoomBy = (factor: number): void =>
     void (Number.isFinite(field) ? zoomCamera(NaN, Math.min(field / factor, 2.8)) : zoomCamera(Math.max(1, (zoom || 1) * factor), NaN));
@@ -235,15 +236,15 @@ export function CameraPage() {
         class="acts"
         onSubmit={(event) => {
           event.preventDefault();
-          slewToBearing(bearing(radians(direction), units), radians(direction), tilt.trim() === "" ? NaN : radians(Number(tilt)));
+          slewToBearing(bearing(direction, units), direction, tilt.trim() === "" ? NaN : Number(tilt) * entry.radians);
         }}
       >
         <label>
-          Bearing, °
+          Bearing, {entry.unit}
           <input class="short" inputMode="decimal" name="bearing" value={text} onInput={(e) => setText(e.currentTarget.value)} />
         </label>
         <label>
-          Elevation, °
+          Elevation, {entry.unit}
           <input class="short" inputMode="decimal" name="elevation" placeholder="as is" value={tilt} onInput={(e) => setTilt(e.currentTarget.value)} />
         </label>
         <button type="submit" disabled={locked() || !usable || !tiltUsable}>

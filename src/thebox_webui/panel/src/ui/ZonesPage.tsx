@@ -4,7 +4,7 @@
 import { useState } from "preact/hooks";
 import type { Zone } from "../generated/messages";
 import { crossesItself } from "../core/geometry";
-import { length } from "../core/format";
+import { heightEntry, length } from "../core/format";
 import { mayCommand } from "../state/box";
 import { setZones } from "../state/commands";
 import { zones } from "../state/picture";
@@ -27,7 +27,8 @@ function ZoneForm({ corners }: { corners: [number, number][] }) {
   const [low, setLow] = useState("");
   const [high, setHigh] = useState("");
   const [busy, setBusy] = useState(false);
-  const height = (text: string): number => (text.trim() === "" ? NaN : Number(text));
+  const entry = heightEntry(preferences.value.units);
+  const height = (text: string): number => (text.trim() === "" ? NaN : Number(text) * entry.metres);
   const fault =
     corners.length < 3
       ? "A zone needs three corners: draw it again."
@@ -36,7 +37,7 @@ function ZoneForm({ corners }: { corners: [number, number][] }) {
         : name.trim() === ""
           ? "Give it a name."
           : [low, high].some((text) => text.trim() !== "" && !Number.isFinite(Number(text)))
-            ? "Heights are numbers in metres, or empty."
+            ? "Heights are numbers, or empty."
             : height(low) >= height(high)
               ? "The lower limit is above the upper one."
               : "";
@@ -63,11 +64,11 @@ function ZoneForm({ corners }: { corners: [number, number][] }) {
       </label>
       <div class="two">
         <label>
-          From height, m
+          From height, {entry.unit}
           <input inputMode="decimal" value={low} placeholder="any" onInput={(e) => setLow(e.currentTarget.value)} />
         </label>
         <label>
-          To height, m
+          To height, {entry.unit}
           <input inputMode="decimal" value={high} placeholder="any" onInput={(e) => setHigh(e.currentTarget.value)} />
         </label>
       </div>
