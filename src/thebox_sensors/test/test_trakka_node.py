@@ -276,8 +276,17 @@ def test_a_point_is_followed_while_the_own_ship_moves(live: Any, gimbal: Any) ->
     live.wait(lambda: not math.isnan(node._own_ship.history.newest.heading), "the own-ship")
     slews = Slews(live)
     point = (800.0, 600.0, 120.0)
-    result = slews.end(slews.send(point=point, requested_by="vision"))
-    assert result.status == GoalStatus.STATUS_SUCCEEDED, result.result.message
+
+    def settled() -> bool:
+        result = slews.end(slews.send(point=point, requested_by="vision"))
+        # On a machine too busy to read the angles in time a slew is given up, and rightly so.
+        assert result.result.outcome in (
+            SlewTo.Result.OUTCOME_SETTLED,
+            SlewTo.Result.OUTCOME_DISCONNECTED,
+        ), result.result.message
+        return bool(result.status == GoalStatus.STATUS_SUCCEEDED)
+
+    live.wait(settled, "the slew to settle")
     errors: list[float] = []
 
     def followed() -> bool:
