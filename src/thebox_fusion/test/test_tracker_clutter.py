@@ -313,3 +313,41 @@ def test_a_fast_object_is_held_from_the_start(seed: int) -> None:
             names.add(firm[0].id)
     assert len(names) == 1
     assert firm[0].velocity[0] == pytest.approx(45.0, abs=8.0)
+
+
+@pytest.mark.parametrize("period", [1.0, 2.5])
+def test_objects_that_come_one_by_one_are_held_at_any_revisit_time(period: float) -> None:
+    rng = np.random.default_rng(10)
+    count, tracker = 6, Tracker()
+    start, course = rng.uniform(-2000, 2000, (count, 2)), rng.uniform(0, TWO_PI, count)
+    velocity = 10.0 * np.stack([np.sin(course), np.cos(course)], axis=1)
+    phase = rng.random(count)
+    plots = []
+    for look in range(int(40.0 / period)):
+        for i in range(count):
+            t = (look + phase[i]) * period
+            east, north = start[i] + velocity[i] * t
+            plots.append((t, math.atan2(east, north), math.hypot(east, north, 80.0)))
+        for _ in range(5):
+            t = (look + rng.random()) * period
+            plots.append((t, rng.uniform(0, TWO_PI), rng.uniform(50.0, 3000.0)))
+    tracker.add(
+        [
+            Detection(
+                "dspnor",
+                "RADAR",
+                t,
+                bearing=(bearing + rng.normal(0, 0.01)) % TWO_PI,
+                bearing_sigma=0.01,
+                range=slant + rng.normal(0, 8.0),
+                range_sigma=8.0,
+            )
+            for t, bearing, slant in sorted(plots)
+        ]
+    )
+    tracker.advance(16.0 * period)
+    firm = [v for v in tracker.tracks() if v.state is not TrackState.TENTATIVE]
+    for i in range(count):
+        place = start[i] + velocity[i] * 16.0 * period
+        assert min(np.hypot(*(v.position[:2] - place)) for v in firm) < 80.0
+    assert len(firm) <= count + 1

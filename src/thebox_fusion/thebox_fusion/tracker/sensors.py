@@ -33,6 +33,7 @@ SWEEP_FASTEST, SWEEP_SLOWEST = 0.04, 0.4
 # Detections by a sensor after which its misses of a track teach how much the sensor sees.
 ESTABLISHED = 4.0
 SLOWEST_TURN = 15.0
+UNKNOWN = 2.5
 FASTEST_TURN = 0.4
 
 
@@ -204,6 +205,15 @@ class SensorState:
         shrink = 200.0 / np.maximum(self.looks, 200.0)
         self.looks *= shrink
         self.hits *= shrink
+
+    def patience(self) -> float:
+        """Return the seconds after which a look is missing.
+
+        Until the time between looks is known it is taken for long: counting misses of looks that
+        never were would delete every object, and nothing would be left to learn the time from.
+        """
+        known = self.turning or self.together_share > 0.25 or len(self.intervals) >= 10
+        return self.revisit if known or not self.model.learn_revisit else UNKNOWN * self.revisit
 
     def learn_frame(self, elapsed: float, together: bool | None) -> None:
         """Learn from the time since the previous frame.

@@ -64,16 +64,15 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
         bank.last_look[covered & ~begun, sensor] = now
         # What may still be on its way is not missing.
         due = min(now, core.now - core.arrivals.complete_after(sensor))
+        revisit = learned.patience()
         slack = 1.05 if learned.simultaneous else 1.4
-        overdue = begun & (due - bank.last_look[:, sensor] > slack * learned.revisit)
+        overdue = begun & (due - bank.last_look[:, sensor] > slack * revisit)
         bank.last_look[overdue & ~covered, sensor] = due
         rows = np.flatnonzero(overdue & covered)
         if not len(rows):
             continue
         # As many looks as had their full time are missing.
-        looks = np.floor(
-            (due - bank.last_look[rows, sensor]) / learned.revisit - (slack - 1.0) + 1e-9
-        )
+        looks = np.floor((due - bank.last_look[rows, sensor]) / revisit - (slack - 1.0) + 1e-9)
         looks = np.clip(looks, 1.0, 10.0)
         chance = learned.detection_probability(seen.slant[rows])
         visible = bank.visible[rows, sensor]
@@ -88,7 +87,7 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
         old &= bank.sensor_hits[rows, sensor] > ESTABLISHED
         learned.learn_detection(seen.slant[rows][old], np.zeros(int(old.sum())), looks[old])
         delta = shift(bank, rows, logit(after), p.log_odds_limit)
-        bank.last_look[rows, sensor] += looks * learned.revisit
+        bank.last_look[rows, sensor] += looks * revisit
         if learned.model.miss_weight > 0.5:
             bank.hit_rate[rows] *= 0.85**looks
         told = np.abs(delta) > 0.01
