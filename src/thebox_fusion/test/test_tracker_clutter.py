@@ -99,6 +99,15 @@ def test_a_longer_reach_keeps_the_number_of_plots() -> None:
     assert chart.rate().min() > 0.0
 
 
+def test_one_plot_from_far_beyond_does_not_stretch_the_map() -> None:
+    chart = ClutterMap(5.0, 8000.0)
+    chart.stretch(np.array([300.0, 5000.0, 2e6]))
+    assert chart.reach < 11_000.0
+    for far in (11_000.0, 12_000.0, 12_500.0):
+        chart.stretch(np.array([far]))
+    assert 10_500.0 < chart.reach < 13_000.0
+
+
 def test_low_false_plots_make_low_elevations_less_telling() -> None:
     rng = np.random.default_rng(5)
     chart = ClutterMap(5.0, 8000.0)

@@ -29,6 +29,7 @@ MEMORY = 12.0
 """Looks after which what was learned has faded to 1/e."""
 LOW_CLUTTER, LOW_CLUTTER_SIGMA = 0.15, 0.3
 ELEVATION_PRIOR = 10.0
+BEYOND = 4
 ANY_ELEVATION = 0.1
 
 
@@ -49,6 +50,7 @@ class ClutterMap:
         self.max_range = max_range
         self.reach = 0.0
         self.plots = 0
+        self.farthest: tuple[float, ...] = (0.0,) * BEYOND
         self.counts: FloatArray = np.full((RINGS, SECTORS), expected / (RINGS * SECTORS))
         self.exposure = 1.0
         self.held: FloatArray = np.zeros((RINGS, SECTORS))
@@ -89,8 +91,10 @@ class ClutterMap:
         known = slant[np.isfinite(slant)]
         if not len(known):
             return
-        farthest = float(known.max())
         self.plots += len(known)
+        # A few plots from beyond what the sensor is said to reach are needed to believe it.
+        self.farthest = tuple(sorted([*self.farthest, *known.tolist()])[-BEYOND:])
+        farthest = max(min(self.farthest[-1], self.max_range), self.farthest[0])
         if farthest <= self.reach:
             return
         before, self.reach = self.reach, farthest * (1.0 + 1.0 / (self.plots + 1.0))
