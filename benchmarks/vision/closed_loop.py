@@ -187,6 +187,7 @@ def rates(state: dict[str, list[Any]], name: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first run")
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--model", default="")
     parser.add_argument("--score", type=float, default=Rules().score)
@@ -203,14 +204,15 @@ def main() -> None:
     times: list[float] = []
     looked: Counter[str] = Counter()
     pictures = []
-    for seed in range(args.runs):
+    for seed in range(args.first, args.first + args.runs):
         standings, took, picture = run(seed, detector, args, looked)
         for name, tally in verdicts.items():
             standing = standings.get(name, Standing())
             tally[NAMES[standing.verdict]] += 1
         times += took
         told = {n: NAMES[standings.get(n, Standing()).verdict] for n in verdicts}
-        print(f"seed {seed}: {told}", file=sys.stderr, flush=True)
+        took_text = ", ".join(f"{t:.1f} s" for t in took)
+        print(f"seed {seed}: {told}, from cue to verdict {took_text}", file=sys.stderr, flush=True)
         pictures.append(cv2.resize(picture, None, fx=0.5, fy=0.5))
     out = {
         "runs": args.runs,
