@@ -70,7 +70,7 @@ def main(source: Path, target: Path) -> None:
     network = Detector()
     network.load_state_dict(state["weights"] if "weights" in state else state["average"])
     network.eval()
-    model = Exported(network).eval()
+    model = Exported(network, LEAST_BOX).eval()
     torch.onnx.export(
         model,
         (torch.zeros(1, 3, 320, 416),),

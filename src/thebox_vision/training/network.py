@@ -128,17 +128,20 @@ class Exported(nn.Module):
 
     (N, 4 + classes, A): box centre x, centre y, width, height in input pixels, then the classes'
     scores in 0..1. One decoder then serves this model and any other of that family.
+    Boxes are no smaller than `least` (width, height), pixels of the input.
     """
 
-    def __init__(self, network: Detector) -> None:
+    def __init__(self, network: Detector, least: tuple[float, float] = (0.0, 0.0)) -> None:
         super().__init__()
         self.network = network
+        self.register_buffer("least", torch.tensor(least, dtype=torch.float32), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Apply the network (shapes: see the class)."""
         boxes, logits = self.network(images)
         low, high = boxes[..., :2], boxes[..., 2:]
-        return torch.cat([(low + high) / 2, high - low, logits.sigmoid()], -1).transpose(1, 2)
+        size = torch.maximum(high - low, self.least)
+        return torch.cat([(low + high) / 2, size, logits.sigmoid()], -1).transpose(1, 2)
 
 
 def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
