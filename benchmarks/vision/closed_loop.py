@@ -73,6 +73,7 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
         Associator(high=detector.threshold),
     )
     elevation: dict[str, tuple[float, float]] = {}
+    tracks: list[CueTrack] = []
     step, now = 0.2, 0.0
     last = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     waiting: list[tuple[float, CameraPose, list[Visible], list[CueTrack]]] = []
@@ -102,7 +103,7 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
         waiting.append((now, chain.pose(), objects, tracks))
         if len(waiting) < 2:
             continue
-        taken, pose, objects, tracks = waiting.pop(0)
+        taken, pose, objects, then = waiting.pop(0)
         at = history.at(taken)
         if at is None:
             continue
@@ -123,7 +124,7 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
         trails = associator.update(taken, sights)
         candidates = [
             Candidate(t.id, t.bearing, t.bearing_sigma, t.elevation, t.elevation_sigma, t.range)
-            for t in tracks
+            for t in then
         ]
         verifier.look(view, sights, trails, candidates)
         for track in candidates:
@@ -132,6 +133,8 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
                 elevation[track.id] = known
         if boxes:
             last = drawn(image, [(b, f"{b.label} {b.score:.2f}") for b in boxes])
+    # The cue has yet to hear of the verdict that ended the run.
+    cue.step(now, tracks, verifier.standings, history.newest)
     return verifier.standings, cue.cue_to_confirm, last
 
 
