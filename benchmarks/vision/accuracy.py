@@ -172,7 +172,7 @@ def report(frames: list[Frame], score: float, rate: float) -> dict[str, Any]:
                 (low, high),
             )
     birds = [f for f in frames if "BIRD" in f.name]
-    for least in (score, 0.3, 0.4):
+    for least in (score, 0.35, 0.4):
         alarms = sum(b.label == "drone" and b.score >= least for f in birds for b in f.found)
         out[f"drone alarms on birds, score {least:g}"] = alarms
         out[f"per minute at {rate:g} looks/s, score {least:g}"] = (

@@ -53,7 +53,7 @@ class CueRules:
     """
 
     confidence: float = 0.3
-    dwell: float = 0.8
+    dwell: float = 0.5
     timeout: float = 20.0
     relook: float = 60.0
     retry: float = 10.0

@@ -45,7 +45,7 @@ class Rules:
     looks: int = 4
     empty_looks: int = 20
     spacing: float = 0.08
-    score: float = 0.3
+    score: float = 0.35
     wanted: tuple[str, ...] = ("drone",)
     gate: float = 3.0
     gate_least: float = 0.004

@@ -104,7 +104,7 @@ VISION_PARAMETERS = (
         "verify.empty_looks", 20, 1, 1000, "looks", "Consecutive empty looks that refute a track."
     ),
     _number("verify.spacing", 0.08, 0.0, 5.0, "s", "Least time between two looks."),
-    _number("verify.score", 0.3, 0.01, 1.0, "", "Boxes below this score verify nothing."),
+    _number("verify.score", 0.35, 0.01, 1.0, "", "Boxes below this score verify nothing."),
     Parameter("verify.wanted", ["drone"], "Classes that confirm a track; others refute it."),
     _number("verify.gate", 3.0, 0.5, 10.0, "sigma", "A box this near a track is taken for it."),
     _number("verify.gate_least", 0.004, 1e-4, 0.5, "rad", "And at least this near."),
@@ -112,7 +112,7 @@ VISION_PARAMETERS = (
     _number("object.pixels", 10.0, 2.0, 500.0, "pixels", "Width at which it must be found."),
     Parameter("cue.enabled", True, "Point the camera at tracks in doubt."),
     _number("cue.confidence", 0.3, 0.0, 1.0, "", "Tracks below it are not worth the camera."),
-    _number("cue.dwell", 0.8, 0.1, 60.0, "s", "Time at one place of the search."),
+    _number("cue.dwell", 0.5, 0.1, 60.0, "s", "Time at one place of the search."),
     _number("cue.timeout", 20.0, 1.0, 600.0, "s", "Time for one track."),
     _number("cue.relook", 60.0, 0.0, 86400.0, "s", "A verdict is checked after this; 0: never."),
     _number("cue.retry", 10.0, 0.0, 3600.0, "s", "A track without verdict is tried again after."),
