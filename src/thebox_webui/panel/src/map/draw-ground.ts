@@ -107,7 +107,7 @@ export function drawCoverage(ctx: Context, p: Projector, scene: Scene): void {
     ctx.setLineDash([]);
     ctx.globalAlpha = sight === "blind" ? 1 : 0.5 + 0.5 * seen;
     const width = sweep(coverage.bearing_start, coverage.bearing_end);
-    const at = canvasAngle(p, width === TAU ? 0.22 + index * 0.45 : coverage.bearing_start + width / 2);
+    const at = canvasAngle(p, width === TAU ? 0.22 + index * 0.42 : coverage.bearing_start + width / 2);
     ctx.textAlign = "center";
     ctx.textBaseline = "middle";
     const words = sight === "blind" ? `${coverage.sensor} · blind` : sight === "quiet" ? `${coverage.sensor} · quiet` : coverage.sensor;
@@ -133,14 +133,15 @@ export function drawZones(ctx: Context, p: Projector, scene: Scene): void {
     const { points } = zone.outline;
     if (points.length < 3) continue;
     const colour = zone.alert_on_entry ? scene.colours.zoneAlert : scene.colours.zone;
+    // The name hangs under the outline's top: in the middle there is the own-ship, often.
     let cx = 0;
-    let cy = 0;
+    let top = Infinity;
     ctx.beginPath();
     points.forEach((point, index) => {
       const x = toX(p, point.x, point.y);
       const y = toY(p, point.x, point.y);
       cx += x / points.length;
-      cy += y / points.length;
+      top = Math.min(top, y);
       if (index === 0) ctx.moveTo(x, y);
       else ctx.lineTo(x, y);
     });
@@ -154,7 +155,7 @@ export function drawZones(ctx: Context, p: Projector, scene: Scene): void {
     ctx.setLineDash([8, 4]);
     ctx.stroke();
     ctx.setLineDash([]);
-    haloText(ctx, zone.name || "zone", cx, cy, colour, scene.colours.halo);
+    haloText(ctx, zone.name || "zone", cx, Math.max(top, 0) + 14, colour, scene.colours.halo);
     ctx.globalAlpha = 1;
   }
 }
