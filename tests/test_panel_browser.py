@@ -524,6 +524,11 @@ def test_it_fits_a_small_screen_by_touch_in_light_colours_and_other_units(
     window.open("Tracks")
     page.locator("[data-track-row]").first.tap()
     expect(page.locator("[data-test=detail] .facts")).to_contain_text("NM")
+    # With all that the top bar may have to say at once.
+    page.evaluate(
+        """() => document.querySelector('.top .figures').insertAdjacentHTML(
+          'beforeend', '<span>picture 59 min old, nothing new from the box</span>')"""
+    )
     wide = page.evaluate("() => document.documentElement.scrollWidth")
     assert wide <= 1024
     cut = page.evaluate(

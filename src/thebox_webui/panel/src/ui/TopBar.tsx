@@ -146,7 +146,7 @@ function User() {
       </span>
       {who.login_required ? (
         <button type="button" class="plain link" onClick={() => void leave()}>
-          Log out {who.user}
+          Log out<span class="who">&nbsp;{who.user}</span>
         </button>
       ) : null}
     </div>
