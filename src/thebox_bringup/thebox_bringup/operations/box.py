@@ -329,6 +329,10 @@ class Graph:
             # In the executor's thread, which may be looking at it.
             self._executor.create_task(self.node.destroy_client, client)
 
+    def unsubscribe(self, subscription: Any) -> None:
+        """End a subscription, in the executor's thread: that may be looking at it."""
+        self._executor.create_task(self.node.destroy_subscription, subscription)
+
     def parameters(self, node: str, names: Iterable[str]) -> list[Any]:
         """Values of a node's parameters; None for one that it does not have.
 

@@ -79,7 +79,7 @@ def _flow(graph: Graph, patience: float) -> list[Finding]:
     shown = graph.wait(lambda: pictures >= 2, patience)
     tracked = graph.wait(lambda: bool(confirmed), patience if detected else 1.0)
     for subscription in kept:
-        graph.node.destroy_subscription(subscription)
+        graph.unsubscribe(subscription)
     with changed:
         seen = ", ".join(f"{name} {count}" for name, count in sorted(heard.items()))
         return [

@@ -266,7 +266,7 @@ def _hear(graph: Graph, sensors: Sequence[str], span: float) -> list[Finding]:
             )
         )
     for subscription in kept:
-        graph.node.destroy_subscription(subscription)
+        graph.unsubscribe(subscription)
     return found
 
 
