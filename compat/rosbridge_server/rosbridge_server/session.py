@@ -31,6 +31,10 @@ __all__ = ["Globs", "Limits", "Session"]
 
 #: Messages of one topic that wait for a client when it names no queue_length.
 _DEPTH = 10
+#: Seconds that a frame may take to be sent before a client counts as one that takes nothing, and
+#: the messages of a topic that are then held for it unconverted.
+_STUCK = 1.0
+_MOST_LATE = 10
 #: Bytes that may wait for one client. Published messages are dropped for it, oldest first.
 _QUEUE_BYTES = 16 * 2**20
 #: Calls and goals of one client that may be under way.
@@ -188,6 +192,9 @@ class Session:
         self._status_level = _LEVELS["none"]
         self._told: set[str] = set()
         self._order = asyncio.Lock()
+        #: Since when one frame is being sent; messages that are converted once it is.
+        self._sending_since = math.inf
+        self._late: dict[str, tuple[_Subscription, deque[Incoming]]] = {}
         #: Frames sent, published messages dropped, frames that were no operation.
         self.sent = self.dropped = self.malformed = 0
         self._operations: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
@@ -217,11 +224,22 @@ class Session:
                 self._queued_bytes -= len(payload)
                 if waiting.topic is not None:
                     self._per_topic[waiting.topic].popleft()
+                self._sending_since = time.monotonic()
                 await self._send(payload)
+                self._sending_since = math.inf
                 self.sent += 1
+                self._catch_up()
                 if self._limits.delay_between_messages > 0:
                     await asyncio.sleep(self._limits.delay_between_messages)
             self._something.clear()
+
+    def _catch_up(self) -> None:
+        """Convert what came while the client took nothing: the newest of each topic."""
+        late, self._late = self._late, {}
+        for topic, (known, messages) in late.items():
+            if self._subscriptions.get(topic) is known:
+                for message in messages:
+                    self._forward(known, message)
 
     def _drop_oldest(self, topic: str) -> None:
         waiting = self._per_topic[topic].popleft()
@@ -441,6 +459,15 @@ class Session:
 
     def _forward(self, known: _Subscription, message: Incoming) -> None:
         depth = known.queue_length or _DEPTH
+        if known.compression != "cbor-raw" and time.monotonic() - self._sending_since > _STUCK:
+            # Values cost the bridge much: none are made for a client that takes nothing.
+            _, late = self._late.setdefault(
+                known.topic, (known, deque(maxlen=min(depth, _MOST_LATE)))
+            )
+            if len(late) == late.maxlen:
+                self.dropped += 1
+            late.append(message)
+            return
         try:
             if known.compression in ("cbor", "cbor-raw"):
                 self._enqueue(message.form(known.topic, known.compression), known.topic, depth)

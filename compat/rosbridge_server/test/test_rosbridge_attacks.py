@@ -116,6 +116,10 @@ def test_a_client_that_takes_nothing_costs_bounded_memory(bench: Any, talk: Any)
         assert queue is not None
         assert queue._queued_bytes <= 16 * 2**20
         await echo(good, 4)
+        # When it reads again it gets the newest, for which nothing was made meanwhile.
+        heavy.publish(String(data="last"))
+        bad.socket._response.connection.transport.resume_reading()
+        await bad.hear(lambda o: o["op"] == "publish" and o["msg"]["data"] == "last")
 
     talk(at, script)
 

@@ -192,7 +192,7 @@ export function TracksPage() {
                   <button
                     type="button"
                     title={about}
-                    aria-label={about}
+                    aria-label={label === "" ? about : undefined}
                     onClick={() => {
                       sort.value = { key: column, down: key === column ? !down : column === "confidence" || column === "speed" };
                     }}
