@@ -53,7 +53,8 @@ export function length(value: number, units: Units): string {
   const size = Math.abs(value);
   if (units.length === "NM") {
     const miles = value / 1852;
-    return `${miles.toFixed(Math.abs(miles) < 10 ? 2 : 1)} NM`;
+    // Not "-0.00".
+    return `${(Math.abs(miles) < 0.005 ? 0 : miles).toFixed(Math.abs(miles) < 10 ? 2 : 1)} NM`;
   }
   if (units.length === "ft") {
     const feet = value / 0.3048;
