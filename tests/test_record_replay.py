@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="no ROS here: run through ./thebox test")
 
@@ -45,8 +45,9 @@ from thebox_interfaces.msg import Detection, TrackArray
 
 SECOND = 10**9
 BEGIN = 1_767_225_600 * SECOND
-#: Bags written by rosbag2 itself; README.md there says where they come from.
-ROSBAG2 = Path(__file__).parent / "data" / "rosbag2"
+#: What names the folder of bags that rosbag2 itself wrote: `rosbag2_py/test/resources` of its
+#: sources, which are not copied into this repository.
+ROSBAG2 = "THEBOX_ROSBAG2_BAGS"
 LATCHED = Qos("reliable", "transient_local", "keep_last", 1)
 
 
@@ -148,9 +149,25 @@ def test_bag_of_another_writer_is_read(tmp_path: Path, storage: StoragePlugin) -
         assert [m.stamp - BEGIN for m in bag.messages(start=BEGIN + 2, end=BEGIN + 4)] == [2, 3]
 
 
+@pytest.fixture
+def talker() -> Callable[[str], Path]:
+    """Finds the bag "talker" of rosbag2's own tests by its storage; skips where it is absent."""
+
+    def find(storage: str) -> Path:
+        path = Path(os.environ.get(ROSBAG2, ""), storage, "talker")
+        if not os.environ.get(ROSBAG2) or not (path / "metadata.yaml").is_file():
+            pytest.skip(
+                f"bags that rosbag2 wrote are not here ({ROSBAG2}: rosbag2_py/test/resources of "
+                "its sources)"
+            )
+        return path
+
+    return find
+
+
 @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_bag_that_rosbag2_wrote_is_read(storage: str) -> None:
-    with BagReader(ROSBAG2 / f"talker_{storage}") as bag:
+def test_bag_that_rosbag2_wrote_is_read(storage: str, talker: Callable[[str], Path]) -> None:
+    with BagReader(talker(storage)) as bag:
         assert bag.complete
         assert bag.topics["/topic"].type == "std_msgs/msg/String"
         assert bag.topics["/topic"].qos[0].reliability == "reliable"
@@ -162,16 +179,42 @@ def test_bag_that_rosbag2_wrote_is_read(storage: str) -> None:
         assert every[0] == bag.start == 1585866235112411371
 
 
+def _sqlite_bag(folder: Path) -> Path:
+    store = get_typestore(Stores.ROS2_JAZZY)
+    with RosbagsWriter(folder, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection("/said", "std_msgs/msg/String", typestore=store)
+        for n in range(20):
+            writer.write(connection, BEGIN + n, serialize_message(String(data=str(n))))
+    return folder
+
+
 def test_bag_without_metadata_is_read_all_the_same(tmp_path: Path) -> None:
-    shutil.copy(ROSBAG2 / "talker_sqlite3" / "talker.db3", tmp_path)
-    with BagReader(tmp_path) as bag:
+    bag_folder = _sqlite_bag(tmp_path / "bag")
+    (bag_folder / "metadata.yaml").unlink()
+    with BagReader(bag_folder) as bag:
         assert sum(1 for _ in bag.messages()) == 20
 
 
+def test_bag_whose_metadata_tells_another_quality_is_not_empty(tmp_path: Path) -> None:
+    """rosbag2 writes a topic's QoS into both places, and not always in the same words."""
+    described = _sqlite_bag(tmp_path / "bag") / "metadata.yaml"
+    told = yaml.safe_load(described.read_text())
+    (topic,) = told["rosbag2_bagfile_information"]["topics_with_message_count"]
+    topic["topic_metadata"]["offered_qos_profiles"] = [
+        {
+            **{"history": "keep_last", "depth": 7, "reliability": "reliable"},
+            **{"durability": "volatile", "liveliness": "automatic"},
+            **{name: {"sec": 0, "nsec": 0} for name in ("deadline", "lifespan")},
+            "liveliness_lease_duration": {"sec": 0, "nsec": 0},
+            "avoid_ros_namespace_conventions": False,
+        }
+    ]
+    described.write_text(yaml.safe_dump(told))
+    with BagReader(tmp_path / "bag") as bag:
+        assert sum(1 for _ in bag.messages({"/said"})) == 20
+
+
 def test_bag_of_another_serialisation_is_refused(tmp_path: Path) -> None:
-    for name in ("metadata.yaml", "talker.mcap"):
-        text = (ROSBAG2 / "talker_mcap" / name).read_bytes()
-        (tmp_path / name).write_bytes(text)
     raw = tmp_path / "talker.mcap"
     with raw.open("wb") as file:
         writer = McapWriter(file)
@@ -181,7 +224,7 @@ def test_bag_of_another_serialisation_is_refused(tmp_path: Path) -> None:
         writer.add_message(channel, BEGIN, b"{}", BEGIN)
         writer.finish()
     with pytest.raises(BagError, match="only as json"):
-        BagReader(tmp_path)
+        BagReader(raw)
 
 
 def test_bag_whose_recorder_was_killed_is_read_to_where_it_ends(tmp_path: Path) -> None:
@@ -361,11 +404,12 @@ def test_recorded_graph_is_played_back(domain: int, observer: Any, tmp_path: Pat
     assert "messages played" in out
 
 
-def test_bag_that_rosbag2_wrote_is_played(domain: int, observer: Any) -> None:
+def test_bag_that_rosbag2_wrote_is_played(
+    observer: Any, domain: int, talker: Callable[[str], Path]
+) -> None:
     heard: list[str] = []
     observer.node.create_subscription(String, "/topic", lambda m: heard.append(m.data), 10)
-    bag = ROSBAG2 / "talker_mcap"
-    playing = _Process("replay", str(bag), "--loop", "--rate", "20", domain=domain)
+    playing = _Process("replay", str(talker("mcap")), "--loop", "--rate", "20", domain=domain)
     observer.wait(lambda: len(set(heard)) == 10)
     assert set(heard) == {f"Hello, world! {n}" for n in range(10)}
     out, status = playing.end(signal.SIGINT)
