@@ -43,7 +43,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.write_text(code)
             written.append(path.name)
     assert {"protocol.py", "node.py", "hark_capture.txt"} <= set(written)
-    # As in the workspace: the fixtures of all packages lie beside them.
+    # As in the workspace: the fixtures of all packages lie beside them and above.
+    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     (folder / "src" / "conftest.py").write_text(
         f"import thebox_sensors\nthebox_sensors.__path__.append({str(folder / SENSORS)!r})\n"
         + (ROOT / "src" / "conftest.py")

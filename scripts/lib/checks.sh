@@ -76,30 +76,41 @@ check_typescript() {
     )
 }
 
-check_pytest() {
+# one_pytest ARGUMENT...: run pytest, its output added to the log.
+one_pytest() {
     local log=$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log code=0
-    local arguments=("$@") folder
-    local jobs=(-n "${THEBOX_TEST_JOBS:-$(($(nproc) + 1))}" --dist loadfile)
-    if (($# == 0)); then
-        need_browser
-        for folder in src compat tests; do
-            if [[ -d $folder ]]; then arguments+=("$folder"); fi
-        done
-    fi
-    # Most tests of a live graph wait more than they work: a process more than there are cores.
-    # Files stay together, for the graphs that their tests share. Whoever gives options decides
-    # that too (-n, or -x and --pdb, which several processes make little sense of).
-    local given
-    for given in "$@"; do
-        if [[ $given == -* ]]; then jobs=(); fi
-    done
     # Nodes of a test find each other on this machine only; a domain of its own comes from the
     # tests' fixture.
     ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_LOG_DIR=$THEBOX_ROOT/.thebox/ros-log \
         PYTHONUNBUFFERED=1 \
-        python -m pytest --timeout="$TEST_BOUND_SECONDS" ${jobs[@]+"${jobs[@]}"} \
-        "${arguments[@]}" 2>&1 |
-        tee "$log" || code=${PIPESTATUS[0]}
+        python -m pytest --timeout="$TEST_BOUND_SECONDS" "$@" 2>&1 |
+        tee -a "$log" || code=${PIPESTATUS[0]}
+    return "$code"
+}
+
+# The tests of the packages run beside each other, files as a whole: many wait more than they work.
+# Those of whole boxes (tests/) run one after the other: each starts a dozen processes. Whoever
+# gives options decides (-x and --pdb make little sense of several processes).
+check_pytest() {
+    local given apart=() whole=() code=0
+    : >"$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log"
+    if (($# == 0)); then
+        need_browser
+        set -- src compat tests
+    fi
+    for given in "$@"; do
+        if [[ $given == -* ]]; then
+            one_pytest "$@"
+            return
+        fi
+        if [[ ! -e ${given%%::*} ]]; then continue; fi
+        if [[ $given == tests* ]]; then whole+=("$given"); else apart+=("$given"); fi
+    done
+    if ((${#apart[@]})); then
+        one_pytest -n "${THEBOX_TEST_JOBS:-$(($(nproc) + 1))}" --dist loadfile "${apart[@]}" ||
+            code=$?
+    fi
+    if ((${#whole[@]})); then one_pytest "${whole[@]}" || code=$?; fi
     return "$code"
 }
 

@@ -111,7 +111,8 @@ With arguments, pytest gets them and the other checks still run:
   ./thebox test -k latency -x
   THEBOX_CHECKS=pytest ./thebox test …    only that check (a list: ruff,format,mypy,shellcheck,
                                           typescript,pytest)
-  THEBOX_TEST_JOBS=1 ./thebox test        tests one after the other (default: cores + 1 at a time)
+  THEBOX_TEST_JOBS=1 ./thebox test        the packages' tests one after the other (default: cores + 1
+                                          at a time)
 HELP
 }
 
