@@ -96,14 +96,15 @@ check_pytest() {
     : >"$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log"
     if (($# == 0)); then
         need_browser
-        set -- src compat tests
+        for given in src compat tests; do
+            if [[ -d $given ]]; then set -- "$@" "$given"; fi
+        done
     fi
     for given in "$@"; do
         if [[ $given == -* ]]; then
             one_pytest "$@"
             return
         fi
-        if [[ ! -e ${given%%::*} ]]; then continue; fi
         if [[ $given == tests* ]]; then whole+=("$given"); else apart+=("$given"); fi
     done
     if ((${#apart[@]})); then
