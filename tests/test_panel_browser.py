@@ -23,7 +23,8 @@ import pytest
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="no Playwright here: run through ./thebox test"
 )
-pytestmark = pytest.mark.graph
+# The box and the browser, which all tests here share, start within bounds of their own.
+pytestmark = [pytest.mark.graph, pytest.mark.timeout(120, func_only=True)]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,8 +83,13 @@ def box(
         *("--set", f"panel.settings_file={folder / 'site.yaml'}"),
         *("--set", f"dronedb.path={folder / 'drone.db'}"),
     )
-    live.wait_for(r"TheBox is up after", 300.0)
-    live.url = live.wait_for(r"(http://127\.0\.0\.1:\d+/)").group(1)
+    try:
+        live.wait_for(r"TheBox is up after", 300.0)
+        live.url = live.wait_for(r"(http://127\.0\.0\.1:\d+/)").group(1)
+    except BaseException:
+        # The second try starts another one: two in one domain would both be broken.
+        live.close()
+        raise
     live.settings_file = folder / "site.yaml"
     return live
 
@@ -98,9 +104,11 @@ def browser(chromium: str, box: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def anna_logged_in(browser: Any, box: Any) -> Iterator[Console]:
-    console = Console(browser, box.url).log_in("anna")
-    yield console
-    console.close()
+    console = Console(browser, box.url)
+    try:
+        yield console.log_in("anna")
+    finally:
+        console.close()
 
 
 @pytest.fixture

@@ -115,12 +115,18 @@ check_pytest() {
     return "$code"
 }
 
-# The lines of pytest's summary that begin with a word, under a heading.
-tell_of_tests() { # tell_of_tests HEADING WORD
-    local log=$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log
-    grep -q "^$2 " "$log" || return 0
+# The lines of pytest's summary that begin with a word, under a heading; with a third argument,
+# not those of tests that failed for good.
+tell_of_tests() { # tell_of_tests HEADING WORD [passed]
+    local log=$THEBOX_ROOT/.thebox/pytest-$ROS_RELEASE.log lines
+    lines=$(sed -nE "s/^$2 //p" "$log")
+    if [[ -n ${3-} ]]; then
+        lines=$(grep -vxFf <(sed -nE 's/^(FAILED|ERROR) ([^ ]+).*/\2/p' "$log") <<<"$lines") || true
+    fi
+    [[ -n $lines ]] || return 0
     printf '%s\n' "$1"
-    sed -nE "s/^$2 /   /p" "$log"
+    # shellcheck disable=SC2001 # each line, not the text
+    sed 's/^/   /' <<<"$lines"
 }
 
 command_test() {
@@ -161,7 +167,7 @@ command_test() {
     printf '%s\n' "${results[@]}"
     if [[ $wanted == *,pytest,* ]]; then
         tell_of_tests 'tests skipped, and why:' SKIPPED
-        tell_of_tests 'tests that failed once and passed at their second try:' RERUN
+        tell_of_tests 'tests that failed once and passed at their second try:' RERUN passed
     fi
     exit "$failed"
 }
