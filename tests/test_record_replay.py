@@ -421,6 +421,7 @@ def test_player_pauses_seeks_and_steps(
 ) -> None:
     from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
     from rcl_interfaces.srv import SetParameters
+
     from thebox_core.qos import LATCHED as IN_FORCE
 
     with _write(tmp_path / "bag", count=100):

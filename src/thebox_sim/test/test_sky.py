@@ -246,6 +246,14 @@ def test_video_tracks_reach_the_client_and_a_cut_link_comes_back():
             )
 
 
+def test_the_camera_has_no_clock_to_be_wrong():
+    with (
+        sky_of(names=(), listen=("trakka",)) as (sky, _),
+        pytest.raises(ValueError, match="sends no time"),
+    ):
+        sky.set_fault("trakka", "clock_offset")
+
+
 def ask_azimuth_among_tracks(link):
     link.sendall(frame(1, 3, struct.pack("<H", 0x1809)))
     stream = b""

@@ -387,6 +387,8 @@ class Sky:
             raise ValueError(f"{kind} takes 0 to 100000 datagrams a second, got {size:g}")
         if kind == FAULT_CLOCK_OFFSET and not abs(size) <= 10 * 365 * 86400.0:
             raise ValueError(f"{kind} takes seconds within ten years, got {size:g}")
+        if kind == FAULT_CLOCK_OFFSET and not outlet.sensor.stamps:
+            raise ValueError(f"{sensor} sends no time: no clock of it can be wrong")
         if kind == FAULT_TCP_DROP:
             if outlet.listen is None:
                 raise ValueError(f"{sensor} speaks UDP: it has no connection to drop")

@@ -70,6 +70,8 @@ class Sensor(ABC):
 
     # Name of the sensor, of its driver and of its section in a scenario.
     name = ""
+    #: Whether what it sends carries a time: of its own clock, which can be wrong.
+    stamps = True
 
     def __init__(self, seed: int, start_epoch: float) -> None:
         """Make the sensor's own random streams.

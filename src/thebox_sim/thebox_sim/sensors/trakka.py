@@ -162,6 +162,7 @@ class Trakka(Sensor):
     """The camera's model, its frames and its conversation."""
 
     name = "trakka"
+    stamps = False
 
     def __init__(self, settings: TrakkaSettings, seed: int, start_epoch: float) -> None:
         super().__init__(seed, start_epoch)
