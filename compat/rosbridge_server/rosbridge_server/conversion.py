@@ -15,6 +15,7 @@ import importlib
 import math
 import re
 import struct
+import zlib
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from functools import lru_cache
@@ -26,6 +27,7 @@ __all__ = [
     "ConversionError",
     "fill",
     "interface",
+    "png",
     "to_cbor",
     "to_json",
     "type_name",
@@ -312,3 +314,26 @@ def fill(values: Any, message: Any, now: Callable[[], Any]) -> Any:
         ConversionError: a field that is not there, or a value that does not fit.
     """
     return _Filler(type(message), now).message(values, message, ())
+
+
+def png(text: str) -> str:
+    """Text as the bytes of a square RGB picture, as base64 PNG (rosbridge v2, section 3.2.2)."""
+    raw = text.encode("utf-8")
+    width = max(1, math.isqrt(len(raw) // 3))
+    height = -(-len(raw) // (3 * width))
+    raw = raw.ljust(3 * width * height, b"\n")
+    row = 3 * width
+    # PNG (ISO/IEC 15948): 8-bit RGB, each row after its filter byte, none.
+    rows = b"".join(b"\0" + raw[at : at + row] for at in range(0, len(raw), row))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+
+    picture = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    return base64.standard_b64encode(picture).decode("ascii")

@@ -27,7 +27,8 @@ from rclpy.task import Future
 from std_msgs.msg import Int32
 
 from rosbridge_server.graph import Crossing, Graph
-from rosbridge_server.session import Globs, Limits, Session
+from rosbridge_server.limits import Globs, Limits
+from rosbridge_server.session import Session
 
 __all__ = ["RosbridgeWebsocketNode", "main"]
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One client of the bridge: what it may ask, and the bounded queue of what is sent to it.
+"""One client of the bridge: what it asks, and what comes of it.
 
 Runs in the event loop. ROS is reached through ``in_ros``, which runs a call in the executor's
 thread and gives a future of the loop.
@@ -9,25 +9,25 @@ thread and gives a future of the loop.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import fnmatch
 import json
 import math
-import struct
 import time
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from action_msgs.msg import GoalStatus
 
-from rosbridge_server.conversion import ConversionError, to_json
+from rosbridge_server.conversion import ConversionError, png, to_json
+from rosbridge_server.fragments import Assembly
 from rosbridge_server.graph import Crossing, Graph, Incoming, Listener
+from rosbridge_server.limits import Globs, Limits, RefusedError
+from rosbridge_server.outbox import Outbox
+from rosbridge_server.subscription import Subscription
 
-__all__ = ["Globs", "Limits", "Session"]
+__all__ = ["Session"]
 
 #: Messages of one topic that wait for a client when it names no queue_length.
 _DEPTH = 10
@@ -35,51 +35,13 @@ _DEPTH = 10
 #: the messages of a topic that are then held for it unconverted.
 _STUCK = 1.0
 _MOST_LATE = 10
-#: Bytes that may wait for one client. Published messages are dropped for it, oldest first.
-_QUEUE_BYTES = 16 * 2**20
 #: Calls and goals of one client that may be under way.
 _PENDING = 256
 #: Topics that one client may hear and advertise.
 _TOPICS = 1024
 #: Frames that are no operation after which a client is sent away.
 _MALFORMED = 100
-#: Fragments of one message, and messages of which fragments are held.
-_FRAGMENTS, _FRAGMENTED = 10_000, 16
 _LEVELS = {"info": 0, "warning": 1, "error": 2, "none": 3}
-
-
-@dataclass(frozen=True)
-class Globs:
-    """Names that clients may touch; an empty tuple allows all, as upstream's empty glob does."""
-
-    topics: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    actions: tuple[str, ...] = ()
-
-    @staticmethod
-    def parse(text: str) -> tuple[str, ...]:
-        """Take upstream's form apart: ``['/a/*', '/b']``."""
-        parts = (part.strip().strip("'\"") for part in text.strip()[1:-1].split(","))
-        return tuple(part for part in parts if part)
-
-    @staticmethod
-    def allow(globs: tuple[str, ...], name: str) -> bool:
-        """Whether a name matches one of them."""
-        return not globs or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The bridge's parameters that hold for each client."""
-
-    max_message_size: int = 10_000_000
-    fragment_timeout: float = 600.0
-    delay_between_messages: float = 0.0
-    service_timeout: float = 5.0
-
-
-class RefusedError(ValueError):
-    """An operation that is not done; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -104,42 +66,6 @@ class _Goal:
     identity: str
     feedback: bool
     fragment_size: int | None
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """One frame in the queue; ``payload`` is None once it was dropped."""
-
-    payload: bytes | str | None
-    topic: str | None
-
-
-@dataclass(eq=False)
-class _Subscription:
-    """One topic as this client hears it: the sum of all its subscribe operations."""
-
-    topic: str
-    listener: Listener
-    wishes: dict[object, dict[str, Any]] = field(default_factory=dict)
-    throttle: float = 0.0
-    queue_length: int = 0
-    fragment_size: int | None = None
-    compression: str = "none"
-    last: float = -math.inf
-    held: deque[Incoming] = field(default_factory=deque)
-    timer: asyncio.TimerHandle | None = None
-
-    def settle(self) -> None:
-        """Work out what serves all of the client's wishes, as upstream does."""
-        wishes = list(self.wishes.values())
-        self.throttle = min(w["throttle_rate"] for w in wishes) / 1000.0
-        self.queue_length = min(w["queue_length"] for w in wishes)
-        sizes = [w["fragment_size"] for w in wishes if w["fragment_size"] is not None]
-        self.fragment_size = min(sizes) if sizes else None
-        asked = {w["compression"] for w in wishes}
-        order = ("cbor-raw", "cbor", "png")
-        self.compression = next((name for name in order if name in asked), "none")
-        self.held = deque(self.held, maxlen=self.queue_length or 1)
 
 
 class Session:
@@ -169,7 +95,6 @@ class Session:
         log: Callable[[str, str], None],
     ) -> None:
         self.name = name
-        self._send = send
         self._close = close
         self._graph = graph
         self._in_ros = in_ros
@@ -178,25 +103,24 @@ class Session:
         self._globs = globs
         self._log = log
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Waiting] = deque()
-        self._per_topic: dict[str, deque[_Waiting]] = {}
-        self._queued_bytes = 0
-        self._something = asyncio.Event()
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._outbox = Outbox(
+            send,
+            self._too_slow,
+            fragment_size=limits.max_message_size,
+            delay=limits.delay_between_messages,
+        )
+        self._subscriptions: dict[str, Subscription] = {}
         self._advertised: dict[str, set[object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._goals: dict[str, Any] = {}
-        self._fragments: dict[str, tuple[float, dict[int, str], int]] = {}
-        self._fragment_size: int | None = limits.max_message_size
-        self._next_fragment = 0
+        self._fragments = Assembly(limits)
         self._status_level = _LEVELS["none"]
         self._told: set[str] = set()
         self._order = asyncio.Lock()
-        #: Since when one frame is being sent; messages that are converted once it is.
-        self._sending_since = math.inf
-        self._late: dict[str, tuple[_Subscription, deque[Incoming]]] = {}
-        #: Frames sent, published messages dropped, frames that were no operation.
-        self.sent = self.dropped = self.malformed = 0
+        #: Messages that are converted once the client takes what is being sent.
+        self._late: dict[str, tuple[Subscription, deque[Incoming]]] = {}
+        #: Frames that were no operation.
+        self.malformed = 0
         self._operations: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "advertise": self._advertise,
             "unadvertise": self._unadvertise,
@@ -210,28 +134,21 @@ class Session:
             "set_level": self._set_level,
         }
 
+    @property
+    def dropped(self) -> int:
+        """Published messages that the client did not get."""
+        return self._outbox.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the client."""
+        return self._outbox.waiting
+
     # What is sent -----------------------------------------------------------------------------
 
     async def pump(self) -> None:
         """Send what is queued, until cancelled."""
-        while True:
-            await self._something.wait()
-            while self._queue:
-                waiting = self._queue.popleft()
-                if waiting.payload is None:
-                    continue
-                payload = waiting.payload
-                self._queued_bytes -= len(payload)
-                if waiting.topic is not None:
-                    self._per_topic[waiting.topic].popleft()
-                self._sending_since = time.monotonic()
-                await self._send(payload)
-                self._sending_since = math.inf
-                self.sent += 1
-                self._catch_up()
-                if self._limits.delay_between_messages > 0:
-                    await asyncio.sleep(self._limits.delay_between_messages)
-            self._something.clear()
+        await self._outbox.pump(self._catch_up)
 
     def _catch_up(self) -> None:
         """Convert what came while the client took nothing: the newest of each topic."""
@@ -241,70 +158,12 @@ class Session:
                 for message in messages:
                     self._forward(known, message)
 
-    def _drop_oldest(self, topic: str) -> None:
-        waiting = self._per_topic[topic].popleft()
-        self._queued_bytes -= len(waiting.payload or b"")
-        # Left in its place in the queue, empty: to find it there would take a search.
-        waiting.payload = None
-        self.dropped += 1
-        # A client that takes nothing must not pile up the empty places either.
-        if len(self._queue) > 4096:
-            self._queue = deque(each for each in self._queue if each.payload is not None)
-
-    def _enqueue(self, payload: bytes | str, topic: str | None = None, depth: int = 0) -> None:
-        waiting = _Waiting(payload, topic)
-        if topic is not None:
-            line = self._per_topic.setdefault(topic, deque())
-            while len(line) >= depth:
-                self._drop_oldest(topic)
-            line.append(waiting)
-        self._queue.append(waiting)
-        self._queued_bytes += len(payload)
-        while self._queued_bytes > _QUEUE_BYTES:
-            heaviest = max(
-                self._per_topic,
-                key=lambda name: sum(len(w.payload or b"") for w in self._per_topic[name]),
-                default=None,
-            )
-            if heaviest is None or not self._per_topic[heaviest]:
-                self._start(self._close(1008, "the client does not take its answers"))
-                self._queue.clear()
-                self._queued_bytes = 0
-                return
-            self._drop_oldest(heaviest)
-        self._something.set()
-
     def answer(self, operation: dict[str, Any], fragment_size: int | None = None) -> None:
         """Queue an operation for the client, as JSON, in fragments when it is larger than asked."""
-        text = json.dumps(operation)
-        self._enqueue_text(text, operation.get("id"), fragment_size)
+        self._outbox.put_text(json.dumps(operation), operation.get("id"), fragment_size)
 
-    def _enqueue_text(
-        self,
-        text: str,
-        identity: object,
-        fragment_size: int | None,
-        topic: str | None = None,
-        depth: int = 0,
-    ) -> None:
-        size = fragment_size or self._fragment_size
-        if not size or len(text) <= size:
-            self._enqueue(text, topic, depth)
-            return
-        if identity is None:
-            identity = self._next_fragment
-            self._next_fragment += 1
-        total = -(-len(text) // size)
-        for number in range(total):
-            part = {
-                "op": "fragment",
-                "id": identity,
-                "data": text[number * size : (number + 1) * size],
-                "num": number,
-                "total": total,
-            }
-            # A message with a part missing is lost whole: parts are not dropped one by one.
-            self._enqueue(json.dumps(part))
+    def _too_slow(self) -> None:
+        self._start(self._close(1008, "the client does not take its answers"))
 
     def tell(self, level: str, text: str, identity: object = None) -> None:
         """Log, each text once a client, and send a status to a client that asked for that level."""
@@ -351,7 +210,7 @@ class Session:
             return
         size = operation.get("fragment_size")
         if isinstance(size, int) and size > 0:
-            self._fragment_size = size
+            self._outbox.fragment_size = size
         try:
             await perform(operation)
         except (ConversionError, RefusedError) as error:
@@ -395,7 +254,7 @@ class Session:
             if known is None:
                 if len(self._subscriptions) >= _TOPICS:
                     raise RefusedError(f"a client may hear {_TOPICS} topics")
-                known = _Subscription(topic, Listener(topic, kind, lambda message: None))
+                known = Subscription(topic, Listener(topic, kind, lambda message: None))
                 deliver = self._receiver(known)
                 known.listener.deliver = lambda message: self._crossing.put(deliver, message)
                 known.wishes[identity] = wish
@@ -426,7 +285,7 @@ class Session:
                 known.timer.cancel()
             await self._in_ros(lambda: self._graph.leave(known.listener))
 
-    def _receiver(self, known: _Subscription) -> Callable[[Incoming], None]:
+    def _receiver(self, known: Subscription) -> Callable[[Incoming], None]:
         def receive(message: Incoming) -> None:
             if self._subscriptions.get(known.topic) not in (known, None):
                 return
@@ -439,7 +298,7 @@ class Session:
                 self._forward(known, message)
             elif known.queue_length:
                 if len(known.held) == known.queue_length:
-                    self.dropped += 1
+                    self._outbox.dropped += 1
                 known.held.append(message)
                 if known.timer is None:
                     known.timer = self._loop.call_later(
@@ -448,7 +307,7 @@ class Session:
 
         return receive
 
-    def _release(self, known: _Subscription) -> None:
+    def _release(self, known: Subscription) -> None:
         known.timer = None
         if not known.held or self._subscriptions.get(known.topic) is not known:
             return
@@ -457,28 +316,28 @@ class Session:
         if known.held:
             known.timer = self._loop.call_later(known.throttle, self._release, known)
 
-    def _forward(self, known: _Subscription, message: Incoming) -> None:
+    def _forward(self, known: Subscription, message: Incoming) -> None:
         depth = known.queue_length or _DEPTH
-        if known.compression != "cbor-raw" and time.monotonic() - self._sending_since > _STUCK:
+        if known.compression != "cbor-raw" and self._outbox.sending_for > _STUCK:
             # Values cost the bridge much: none are made for a client that takes nothing.
             _, late = self._late.setdefault(
                 known.topic, (known, deque(maxlen=min(depth, _MOST_LATE)))
             )
             if len(late) == late.maxlen:
-                self.dropped += 1
+                self._outbox.dropped += 1
             late.append(message)
             return
         try:
             if known.compression in ("cbor", "cbor-raw"):
-                self._enqueue(message.form(known.topic, known.compression), known.topic, depth)
+                self._outbox.put(message.form(known.topic, known.compression), known.topic, depth)
                 return
             text = str(message.form(known.topic, "none"))
             if known.compression == "png":
-                text = json.dumps({"op": "png", "data": _png(text)})
+                text = json.dumps({"op": "png", "data": png(text)})
         except Exception as error:
             self.tell("error", f"cannot convert a message of {known.topic}: {error!r}")
             return
-        self._enqueue_text(text, None, known.fragment_size, known.topic, depth)
+        self._outbox.put_text(text, None, known.fragment_size, known.topic, depth)
 
     async def _advertise(self, operation: dict[str, Any]) -> None:
         topic = self._take(operation, "topic", str)
@@ -679,28 +538,9 @@ class Session:
         text = self._take(operation, "data", str)
         number = self._take(operation, "num", int)
         total = self._take(operation, "total", int)
-        now = time.monotonic()
-        for name, (since, _, _) in list(self._fragments.items()):
-            if now - since > self._limits.fragment_timeout:
-                del self._fragments[name]
-        if not 0 <= number < total <= _FRAGMENTS:
-            raise RefusedError(f"fragment {number} of {total}: a message has up to {_FRAGMENTS}")
-        if identity not in self._fragments and len(self._fragments) >= _FRAGMENTED:
-            raise RefusedError(f"fragments of {_FRAGMENTED} messages are held already")
-        _, parts, wanted = self._fragments.setdefault(identity, (now, {}, total))
-        parts.setdefault(number, text)
-        held = sum(len(p) for _, each, _ in self._fragments.values() for p in each.values())
-        if total != wanted or held > self._limits.max_message_size:
-            del self._fragments[identity]
-            raise RefusedError(
-                "the fragments do not agree"
-                if total != wanted
-                else f"more than max_message_size, {self._limits.max_message_size} bytes"
-            )
-        if len(parts) < total:
+        whole = self._fragments.put(identity, text, number, total)
+        if whole is None:
             return
-        del self._fragments[identity]
-        whole = "".join(parts[each] for each in range(total))
         try:
             inner = json.loads(whole)
         except (ValueError, RecursionError):
@@ -745,26 +585,3 @@ def _hand_over(loop: asyncio.AbstractEventLoop, to: asyncio.Future[Any], future:
 
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(settle)
-
-
-def _png(text: str) -> str:
-    """Text as the bytes of a square RGB picture, as base64 PNG (rosbridge v2, section 3.2.2)."""
-    raw = text.encode("utf-8")
-    width = max(1, math.isqrt(len(raw) // 3))
-    height = -(-len(raw) // (3 * width))
-    raw = raw.ljust(3 * width * height, b"\n")
-    row = 3 * width
-    # PNG (ISO/IEC 15948): 8-bit RGB, each row after its filter byte, none.
-    rows = b"".join(b"\0" + raw[at : at + row] for at in range(0, len(raw), row))
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-
-    picture = (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-    return base64.standard_b64encode(picture).decode("ascii")

@@ -114,7 +114,7 @@ def test_a_client_that_takes_nothing_costs_bounded_memory(bench: Any, talk: Any)
         await good.hear(lambda o: o["op"] == "publish" and o["topic"] == "/heavy")
         queue = stalled()
         assert queue is not None
-        assert queue._queued_bytes <= 16 * 2**20
+        assert queue.waiting <= 16 * 2**20
         await echo(good, 4)
         # When it reads again it gets the newest, for which nothing was made meanwhile.
         heavy.publish(String(data="last"))
