@@ -240,7 +240,7 @@ def test_an_action_is_pursued_fed_back_and_cancelled(bench: Any, talk: Any) -> N
     def run(handle: Any) -> Any:
         while True:
             handle.publish_feedback(slew.Feedback())
-            time.sleep(0.01)
+            time.sleep(0.1)
             if getattr(handle.request, hold) == 0.0:
                 handle.succeed()
                 return slew.Result()
