@@ -31,6 +31,7 @@ from pointing_chain import STEP, Chain
 from thebox_sim.sensors.trakka import CameraPose
 from thebox_sim.video import Renderer
 from thebox_sim.world import Visible
+from thebox_vision import telling
 from thebox_vision.association import Associator, Sight, Trail
 from thebox_vision.cueing import Cue, CueRules, CueTrack
 from thebox_vision.detector import Detector, open_detector
@@ -86,7 +87,7 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
         tracks, objects = [], []
         for name, (place, velocity, off, far) in state.items():
             place[:] = place + velocity * step
-            track = as_track(name, place, off, far, elevation)
+            track = as_track(name, place, off, far, elevation, rates(state, name)[0])
             tracks.append(track)
             kind, hovers, span, tall = kinds[name]
             objects.append(
@@ -122,11 +123,9 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
             wide, tall = (s / view.focal for s in box.size)
             sights.append(Sight(taken, bearing, high, wide, tall, box.label, box.score))
         trails = associator.update(taken, sights)
-        candidates = [
-            Candidate(t.id, t.bearing, t.bearing_sigma, t.elevation, t.elevation_sigma, t.range)
-            for t in then
-        ]
-        verifier.look(view, sights, trails, candidates)
+        candidates = [telling.candidate(t) for t in then]
+        verifier.look(view, sights, trails, candidates, cue.target)
+        cue.looked(view, verifier.standings)
         for track in candidates:
             known = learnt(track, verifier.gate(track), at.elevation, sights, trails)
             if known is not None:
@@ -162,18 +161,21 @@ def learnt(
     return found
 
 
-def as_track(
+def as_track(  # noqa: PLR0917 - the columns of a track
     name: str,
     place: np.ndarray,
     off: float,
     far: float,
     elevation: dict[str, tuple[float, float]],
+    bearing_rate: float,
 ) -> CueTrack:
     """What a tracker would hold of the object."""
     up, sigma = elevation.get(name, (math.nan, math.nan))
     bearing = (math.atan2(place[0], place[1]) + off) % (2 * math.pi)
     distance = float(np.linalg.norm(place)) + far
-    return CueTrack(name, bearing, math.radians(0.4), up, sigma, distance, 0.95, True)
+    return CueTrack(
+        name, bearing, math.radians(0.4), up, sigma, distance, 0.95, True, 0.0, bearing_rate
+    )
 
 
 def rates(state: dict[str, list[Any]], name: str) -> tuple[float, float]:

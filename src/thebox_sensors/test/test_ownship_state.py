@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +115,61 @@ def test_a_fix_without_altitude_does_not_hide_one_with_it() -> None:
     state.update(fix(59, 10, 12), START)
     state.update(fix(59, 10), START + 1)
     assert state.pose(START + 1).altitude == 12
+
+
+def _voyage(state: OwnShipState, noise: float, *, told: bool = True) -> list[tuple[float, float]]:
+    """Two fixes a second for a minute along a turn at 8 m/s; errors of the poses, metres."""
+    rng = np.random.default_rng(3)
+    north = east = 0.0
+    errors = []
+    for i in range(120):
+        time, course = START + 0.5 * i, 0.02 * i
+        if told:
+            state.update(motion(math.degrees(course), 8.0), time)
+        off = noise * rng.standard_normal(3)
+        there = (45.0 + (north + off[0]) / _NORTH, 10.0 + (east + off[1]) / _EAST)
+        state.update(fix(*there, 20.0 + 2.0 * off[2]), time)
+        pose = state.pose(time)
+        errors.append(
+            (
+                math.hypot(
+                    (math.degrees(pose.latitude) - 45.0) * _NORTH - north,
+                    (math.degrees(pose.longitude) - 10.0) * _EAST - east,
+                ),
+                pose.altitude - 20.0,
+            )
+        )
+        north += 4.0 * math.cos(course + 0.005)
+        east += 4.0 * math.sin(course + 0.005)
+    return errors[30:]
+
+
+# Metres of a degree at 45 north (WGS-84, Bowring).
+_NORTH, _EAST = 111131.78, 78846.81
+
+
+def test_fixes_are_averaged_along_the_way() -> None:
+    as_heard = np.array(_voyage(OwnShipState(), 1.5))
+    averaged = np.array(_voyage(OwnShipState(position_smoothing=10.0), 1.5))
+    exact = np.array(_voyage(OwnShipState(position_smoothing=10.0), 0.0))
+    # Of white noise a mean of 21 fixes leaves less than a quarter; a turn costs nothing.
+    for column in (0, 1):
+        left = np.sqrt(np.mean(averaged[:, column] ** 2) / np.mean(as_heard[:, column] ** 2))
+        assert left < 0.3
+    assert exact[:, 0].max() < 0.3
+    # Nobody tells course and speed: a mean would lag 40 m behind, so fixes are taken as they come.
+    silent = np.array(_voyage(OwnShipState(position_smoothing=10.0), 0.0, told=False))
+    assert silent[:, 0].max() < 0.01
+
+
+def test_a_receiver_that_finds_itself_elsewhere_is_believed() -> None:
+    state = OwnShipState(position_smoothing=10.0)
+    for i in range(40):
+        state.update(motion(0, 0), START + 0.5 * i)
+        # From the 30th fix on a hundred metres further north.
+        state.update(fix(45.0 + (100.0 / _NORTH if i >= 30 else 0.0), 10.0, 12), START + 0.5 * i)
+        told = (math.degrees(state.pose(START + 0.5 * i).latitude) - 45.0) * _NORTH
+        assert told == pytest.approx(100.0 if i >= 30 else 0.0, abs=0.1)
 
 
 def test_a_static_site() -> None:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thebox_vision.association import Associator, Sight
-from thebox_vision.cueing import Cue, CueRules, CueTrack, search_pattern
+from thebox_vision.cueing import Cue, CueRules, CueTrack
 from thebox_vision.geometry import GimbalHistory, Pointing, View, separation
+from thebox_vision.search import Prior, Search
 from thebox_vision.verification import Candidate, Rules, Standing, Verdict, Verifier
 
 angle = st.floats(0.0, 6.28)
@@ -153,19 +154,81 @@ def test_neighbouring_frames_are_one_look() -> None:
     assert verifier.standings["one"].looks == 1
 
 
-@given(st.floats(0.01, 0.5), st.floats(0.01, 0.5), st.floats(0.02, 0.3))
-def test_a_search_covers_its_area(wide: float, tall: float, field: float) -> None:
-    places = search_pattern(wide, tall, field, field / 1.78)
-    assert places[0] == (0.0, 0.0)
-    for x in np.linspace(-wide, wide, 7):
-        for y in np.linspace(-tall, tall, 7):
-            assert any(
-                abs(x - a) <= field / 2 + 1e-9 and abs(y - b) <= field / 3.56 + 1e-9
-                for a, b in places
-            )
+def prior(bearing: float = 1.0, **changes: float) -> Prior:
+    values = {"bearing_sigma": 0.02, "elevation": math.nan, "elevation_sigma": math.nan}
+    values.update(changes)
+    return Prior(
+        bearing,
+        values["bearing_sigma"],
+        values["elevation"],
+        values["elevation_sigma"],
+        low=-0.03,
+        high=0.5,
+        sigmas=2.0,
+    )
 
 
-def cue_track(name: str = "one", **changes: float) -> CueTrack:
+def looked_at(search: Search, what: Prior, at: Pointing) -> Pointing:
+    """Turn to the next place and look."""
+    bearing, elevation = search.next(what, at)
+    there = Pointing(at.time, bearing, elevation, search.field)
+    search.looked(View(there, 960, 540))
+    return there
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(("sigma", "field"), [(0.006, 0.05), (0.02, 0.05), (0.05, 0.06)])
+def test_a_search_covers_its_area(sigma: float, field: float, known: bool) -> None:
+    elevation = {"elevation": 0.3, "elevation_sigma": 0.2} if known else {}
+    what = prior(6.2, bearing_sigma=sigma, **elevation)
+    search = Search(0.0, what, field, field / 1.78)
+    at, seen = Pointing(0.0, 6.2, 0.0, field), []
+    low, high = what.rise
+    places = max(4.0 * sigma / field, 1.0) * 1.78 * (high - low) / field
+    for _ in range(round(6.0 * places)):
+        at = looked_at(search, what, at)
+        seen.append(View(at, 960, 540))
+    for x in np.linspace(-1.5 * sigma, 1.5 * sigma, 5):
+        for y in np.linspace(low + 0.02, high - 0.02, 9):
+            spots = [view.pixel(6.2 + x, y) for view in seen]
+            assert any(p is not None and v.holds(*p) for p, v in zip(spots, seen, strict=True))
+
+
+def test_a_search_is_not_led_astray_by_a_track_that_jumps() -> None:
+    search = Search(0.0, prior(1.0), 0.05, 0.028)
+    at, heights = Pointing(0.0, 1.0, 0.0, 0.05), set()
+    for i in range(40):
+        # A radar of two dimensions: bearing and height jump with each of its plots.
+        jumping = prior(
+            1.0 + 0.01 * (-1) ** i, elevation=0.25 + 0.1 * math.sin(i), elevation_sigma=0.2
+        )
+        search.carry(0.4 * i, 0.0)
+        at = looked_at(search, jumping, at)
+        heights.add(round(at.elevation / 0.02))
+    assert len(heights) >= 15  # of 0 to 0.5 rad: not the same few over and over
+
+
+def test_a_place_counts_as_searched_when_a_picture_has_shown_it() -> None:
+    search, what = Search(0.0, prior(), 0.05, 0.028), prior()
+    at = Pointing(0.0, 1.0, 0.0, 0.05)
+    first = search.next(what, at)
+    assert search.next(what, at) == first
+    search.looked(View(Pointing(1.0, 2.0, 0.0, 0.05), 960, 540))
+    assert search.next(what, at) == first
+    looked_at(search, what, at)
+    second = search.next(what, Pointing(1.0, *first, 0.05))
+    assert separation(*first, *second) > 0.015
+    # The grid goes on as the track does, and what was looked at comes back in time.
+    search.carry(1.0, 0.1)
+    assert search.next(what, at)[0] == pytest.approx(second[0] + 0.1)
+    assert not search.fits(prior(1.0 + 1.0), 0.05)
+    assert not search.fits(prior(1.1), 0.1)
+    assert search.fits(prior(1.1), 0.05)
+
+
+def cue_track(
+    name: str = "one", confirmed: bool = True, camera_only: bool = False, **changes: float
+) -> CueTrack:
     values = {"bearing": 1.0, "elevation": 0.1, "range": 500.0, "confidence": 0.9, "threat": 0.0}
     values.update(changes)
     return CueTrack(
@@ -176,8 +239,10 @@ def cue_track(name: str = "one", **changes: float) -> CueTrack:
         0.004,
         values["range"],
         values["confidence"],
-        True,
+        confirmed,
         values["threat"],
+        values.get("rate", 0.0),
+        camera_only,
     )
 
 
@@ -208,7 +273,7 @@ def test_the_camera_is_left_alone_when_locked_unknown_or_already_there() -> None
 
 
 def test_a_search_goes_on_place_by_place_and_gives_up() -> None:
-    rules = CueRules(dwell=1.0, timeout=30.0)
+    rules = CueRules(timeout=30.0)
     cue = Cue(rules)
     track = cue_track(elevation=math.nan)
     at, places, now = pointing(bearing=3.0), set(), 0.0
@@ -217,12 +282,14 @@ def test_a_search_goes_on_place_by_place_and_gives_up() -> None:
         if aim is not None:
             places.add(aim.step)
             at = Pointing(now, aim.bearing, aim.elevation, aim.field_of_view)
+        cue.looked(View(at, 960, 540), {})
         now += 0.25
     assert len(places) >= 5
     cue.step(31.0, [track], {}, at)
     assert cue.abandoned == "one"
     assert cue.step(32.0, [track], {}, at) is None
-    assert cue.step(31.5 + rules.retry, [track], {}, at) is not None
+    cue.step(31.5 + rules.retry, [track], {}, at)
+    assert cue.target == "one"
 
 
 def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:
@@ -238,15 +305,82 @@ def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:
     assert (close.bearing, close.elevation) == pytest.approx((track.bearing + 0.01, 0.21))
     ratio = wide.field_of_view / close.field_of_view
     assert ratio == pytest.approx(rules.pixels / rules.search_pixels)
-    # It has moved since then as the track has.
-    moved = cue_track(elevation=math.nan, range=400.0, bearing=track.bearing + 0.005)
-    before = Standing(seen=1.0, seen_at=standing.seen_at, expected_at=(track.bearing, math.nan))
-    after = cue.step(1.2, [moved], {track.id: before}, there)
+    # It has moved since then as fast as the track does; a track that jumps is no motion.
+    moved = cue_track(elevation=math.nan, range=400.0, bearing=track.bearing - 0.02, rate=0.03)
+    after = cue.step(1.2, [moved], {track.id: standing}, there)
     assert after is not None
-    assert (after.bearing, after.elevation) == pytest.approx((track.bearing + 0.015, 0.21))
+    assert (after.bearing, after.elevation) == pytest.approx((track.bearing + 0.016, 0.21))
+    # Pictures come slowly: two that do not show it, and it is still looked for there.
+    for _ in range(2):
+        cue.looked(View(there, 960, 540), {track.id: standing})
+    still = cue.step(4.0, [track], {track.id: standing}, there)
+    assert still is not None
+    assert still.field_of_view == pytest.approx(close.field_of_view)
     # Not seen again: the search goes on, wide.
-    later = cue.step(4.0, [track], {track.id: standing}, there)
+    for _ in range(2):
+        cue.looked(View(there, 960, 540), {track.id: standing})
+    later = cue.step(4.2, [track], {track.id: standing}, there)
     assert later is None or later.field_of_view == pytest.approx(wide.field_of_view)
+
+
+def test_clutter_does_not_keep_the_camera_from_a_confirmed_track() -> None:
+    rules = CueRules()
+    cue = Cue(rules)
+    clutter = cue_track("clutter", confirmed=False, range=2000.0, confidence=0.6)
+    cue.step(0.0, [clutter], {}, pointing())
+    assert cue.target == "clutter"
+    # It turns out to be hardly there: the camera goes home.
+    assert (
+        cue.step(1.0, [cue_track("clutter", confirmed=False, confidence=0.1)], {}, pointing())
+        is None
+    )
+    assert cue.target == ""
+    again = cue_track("other", confirmed=False, range=2000.0, confidence=0.6)
+    cue.step(2.0, [again], {}, pointing())
+    assert cue.target == "other"
+    cue.step(3.0, [again, cue_track("real")], {}, pointing())
+    assert cue.target == "real"
+    # What has just been seen is looked at to the end.
+    seen = {"real": Standing(seen=3.5, seen_at=(1.0, 0.1))}
+    cue.step(4.0, [cue_track("real"), cue_track("zone", threat=1.0)], seen, pointing())
+    assert cue.target == "real"
+
+
+def test_a_second_track_of_the_camera_alone_is_not_cued() -> None:
+    cue = Cue(CueRules())
+    double = cue_track("double", camera_only=True, bearing=1.006)
+    assert cue.step(0.0, [double, cue_track("radar", confidence=0.1)], {}, pointing()) is None
+    assert (
+        cue.step(0.0, [cue_track("own", camera_only=True, bearing=2.0)], {}, pointing()) is not None
+    )
+
+
+def test_a_box_goes_to_the_track_that_explains_it_and_not_to_its_double() -> None:
+    radar = Candidate("radar", 1.004, 0.004, 0.12, 0.01, 300.0)
+    vague = Candidate("vague", 1.0, 0.02, 0.1, 0.2, 300.0)
+    double = Candidate("double", 1.0, 0.001, 0.1, 0.001, math.nan, camera_only=True)
+    anywhere = Candidate("anywhere", 1.0, 0.5, 0.1, 0.01, math.nan)
+    verifier = Verifier(Rules(looks=3))
+    for i in range(4):
+        found = [sight(0.1 * i, 1.0)]
+        tracks = [double, anywhere, vague, radar]
+        verifier.look(View(pointing(0.1 * i), 960, 540), found, [None], tracks, cued="radar")
+    standings = verifier.standings
+    assert standings["radar"].verdict == Verdict.CONFIRMED
+    others = [standings.get(name, Standing()).hits for name in ("double", "vague", "anywhere")]
+    assert others == [0, 0, 0]
+    # A box that no other track explains is the camera's own; a search may find what is anywhere.
+    for name, tracks in (("double", [double]), ("anywhere", [anywhere])):
+        verifier.look(View(pointing(9.0), 960, 540), [sight(9.0, 1.0)], [None], tracks, cued=name)
+        assert standings[name].hits == 1
+
+
+def test_the_compass_may_be_off_by_what_is_told() -> None:
+    track = Candidate("one", 1.0, 0.001, 0.1, 0.001, 300.0)
+    for error, hits in ((0.0, 0), (0.005, 1)):
+        verifier = Verifier(Rules(registration=error))
+        verifier.look(View(pointing(), 960, 540), [sight(0.0, 1.012)], [None], [track])
+        assert verifier.standings["one"].hits == hits
 
 
 def test_separation_of_small_and_large_angles() -> None:

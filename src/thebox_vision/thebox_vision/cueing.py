@@ -8,18 +8,30 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thebox_vision.geometry import Pointing, separation, wrap
+from thebox_vision.geometry import Pointing, View, separation, wrap
+from thebox_vision.search import Prior, Search
 from thebox_vision.verification import Standing, Verdict
 
-__all__ = ["Aim", "Cue", "CueRules", "CueTrack", "search_pattern"]
+__all__ = ["Aim", "Cue", "CueRules", "CueTrack"]
 
-# What was seen keeps the camera this long, seconds: zooming in costs a few pictures.
-_MEMORY = 1.5
+# What was seen keeps the camera this long, seconds: zooming in costs a few pictures. Where pictures
+# come slowly it does so for some of them, and up to the longer time.
+_MEMORY, _MEMORY_LOOKS, _MEMORY_LONGEST = 1.5, 4, 6.0
+# An elevation that is worse known than this is that of no measurement; radians.
+_ANY_ELEVATION = 0.6
+_ROUGH_ELEVATION = 0.1
+# A confirmed track takes the camera from one that deserves it so many times less.
+_PREEMPTS = 2.0
+_LOWEST = -0.03  # elevation that a search over all heights begins at, radians
 
 
 @dataclass(frozen=True)
 class CueTrack:
-    """A track as the cueing takes it; unknown: NaN. `threat` in [0, 1]."""
+    """A track as the cueing takes it; unknown: NaN. `threat` in [0, 1].
+
+    `bearing_rate` is how its bearing changes, rad/s; `camera_only`: no sensor but the camera has
+    it.
+    """
 
     id: str
     bearing: float
@@ -30,6 +42,8 @@ class CueTrack:
     confidence: float
     confirmed: bool
     threat: float = 0.0
+    bearing_rate: float = 0.0
+    camera_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,6 @@ class CueRules:
 
     Attributes:
         confidence: tracks below this confidence are not worth the camera.
-        dwell: seconds at one place of the pattern.
         timeout: seconds for one track in all.
         relook: a track with a verdict is looked at again after this, seconds; 0: never.
         retry: one without a verdict, seconds.
@@ -50,10 +63,10 @@ class CueRules:
         search_pixels: width at which it is searched for, pixels: less shows more sky at once.
         picture_width: pixels.
         altitude: objects of unknown elevation are looked for up to this height, metres.
+        registration: slow error of the camera's angles against other sensors', radians.
     """
 
     confidence: float = 0.3
-    dwell: float = 0.5
     timeout: float = 20.0
     relook: float = 60.0
     retry: float = 10.0
@@ -66,37 +79,18 @@ class CueRules:
     search_pixels: float = 20.0
     picture_width: int = 960
     altitude: float = 120.0
+    registration: float = 0.005
 
 
 @dataclass(frozen=True)
 class Aim:
-    """Point the camera there, this wide (radians), for this track."""
+    """Point the camera there, this wide (radians), for this track; `step`: looks so far."""
 
     id: str
     bearing: float
     elevation: float
     field_of_view: float
     step: int
-
-
-def search_pattern(wide: float, tall: float, across: float, up: float) -> list[tuple[float, float]]:
-    """Offsets (bearing, elevation) that cover an area, the middle first, then outwards.
-
-    Args:
-        wide: half-width of the area, radians.
-        tall: its half-height.
-        across: field of view; neighbouring places overlap by three tenths of it.
-        up: vertical field of view.
-    """
-
-    def places(half: float, field: float) -> list[float]:
-        step = 0.7 * field
-        number = max(math.ceil(max(half - field / 2.0, 0.0) / step - 1e-9), 0)
-        return [i * step for i in range(-number, number + 1)]
-
-    grid = [(x, y) for x in places(wide, across) for y in places(tall, up)]
-    # By distance from the middle in fields of view: where it most likely is comes first.
-    return sorted(grid, key=lambda p: (p[0] / across) ** 2 + (p[1] / up) ** 2)
 
 
 class Cue:
@@ -114,8 +108,9 @@ class Cue:
         #: Track that was let go without a verdict at the last step.
         self.abandoned = ""
         self.cue_to_confirm: list[float] = []
-        self._arrived = math.nan
-        self._place = 0
+        self._search: Search | None = None
+        self._seen = -math.inf
+        self._unseen = 0
         self._last_tried: dict[str, float] = {}
 
     def priority(self, track: CueTrack, standing: Standing | None, now: float) -> float:
@@ -145,9 +140,11 @@ class Cue:
         at_one_pixel = r.object_size / max(distance, 1.0) * r.picture_width
         wanted = by_size = at_one_pixel / r.pixels
         if not seen:
-            sigma = track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05
-            if not math.isfinite(track.elevation) or not track.elevation_sigma < 0.6:
+            sigma = self._bearing_sigma(track)
+            if not math.isfinite(track.elevation) or not track.elevation_sigma < _ANY_ELEVATION:
                 sigma = math.inf
+            else:
+                sigma = max(sigma, track.elevation_sigma)
             # More uncertainty than one such picture holds is left to the search.
             wanted = min(max(by_size, 2.5 * r.sigmas * sigma), at_one_pixel / r.search_pixels)
             wanted = max(wanted, by_size)
@@ -177,20 +174,59 @@ class Cue:
         if locked or pointing is None:
             self.target = ""
             return None
+        worth = {t.id: self.priority(t, standings.get(t.id), now) for t in tracks}
+        for track in tracks:
+            if track.camera_only and self._shadowed(track, tracks):
+                worth[track.id] = 0.0
         if self.target:
-            self._check_target(now, held, standings)
+            self._check_target(now, held, standings, worth)
         if not self.target:
-            best = max(
-                tracks, key=lambda t: self.priority(t, standings.get(t.id), now), default=None
-            )
-            if best is None or self.priority(best, standings.get(best.id), now) <= 0.0:
+            best = max(worth, key=worth.__getitem__, default="")
+            if not best or worth[best] <= 0.0:
                 return None
-            self.target, self.since = best.id, now
-            self._arrived, self._place = math.nan, 0
+            self.target, self.since = best, now
+            self._search, self._seen, self._unseen = None, -math.inf, 0
         return self._aim(now, held[self.target], standings.get(self.target), pointing)
 
+    def looked(self, view: View, standings: Mapping[str, Standing]) -> None:
+        """A picture was looked at: what it showed need not be searched again.
+
+        Args:
+            view: of the picture.
+            standings: verdicts, this picture's looks in them.
+        """
+        standing = standings.get(self.target)
+        if not self.target or (standing is not None and standing.seen >= view.pointing.time):
+            return
+        self._unseen += 1
+        # While it still zooms in, the object is too small to be found.
+        search = self._search
+        if search is not None and view.pointing.field_of_view < 1.5 * search.field:
+            search.looked(view)
+
+    def _shadowed(self, track: CueTrack, tracks: Sequence[CueTrack]) -> bool:
+        """Whether a track of the camera alone may be what another sensor holds, too."""
+        allowed = self.rules.registration
+
+        def apart(one: float, other: float, *sigmas: float) -> bool:
+            known = [sigma if math.isfinite(sigma) else math.pi for sigma in sigmas]
+            return abs(wrap(one - other)) > 3.0 * math.hypot(allowed, *known)
+
+        return any(
+            not other.camera_only
+            and not apart(track.bearing, other.bearing, track.bearing_sigma, other.bearing_sigma)
+            and not apart(
+                track.elevation, other.elevation, track.elevation_sigma, other.elevation_sigma
+            )
+            for other in tracks
+        )
+
     def _check_target(
-        self, now: float, held: Mapping[str, CueTrack], standings: Mapping[str, Standing]
+        self,
+        now: float,
+        held: Mapping[str, CueTrack],
+        standings: Mapping[str, Standing],
+        worth: Mapping[str, float],
     ) -> None:
         standing = standings.get(self.target)
         judged = standing is not None and standing.verdict in (Verdict.CONFIRMED, Verdict.REFUTED)
@@ -207,51 +243,69 @@ class Cue:
         elif now - self.since > self.rules.timeout:
             self.abandoned = self.target
             self._let_go(now)
+        elif not held[self.target].confidence >= 0.5 * self.rules.confidence:
+            # It has turned out to be hardly there, while the camera was on its way.
+            self._let_go(now)
+        elif standing is None or now - standing.seen > _MEMORY_LONGEST:
+            mine = worth[self.target]
+            if any(t.confirmed and worth[t.id] > _PREEMPTS * mine for t in held.values()):
+                # Not tried in earnest: it has its turn again at once when the other one is done.
+                self.target = ""
 
     def _let_go(self, now: float) -> None:
         self._last_tried[self.target] = now
         self.target = ""
 
+    def _bearing_sigma(self, track: CueTrack) -> float:
+        known = track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05
+        return math.hypot(known, self.rules.registration)
+
+    def _prior(self, track: CueTrack) -> Prior:
+        r = self.rules
+        elevation, sigma = track.elevation, track.elevation_sigma
+        if not math.isfinite(elevation) or not sigma < _ANY_ELEVATION:
+            elevation = sigma = math.nan
+        low, high = -0.2, math.pi / 2.0
+        if not sigma < _ROUGH_ELEVATION:
+            # A radar in two dimensions: from the ground to the ceiling of small drones.
+            distance = track.range if math.isfinite(track.range) else 1000.0
+            low, high = _LOWEST, math.atan2(r.altitude, max(distance, 50.0))
+        return Prior(
+            track.bearing,
+            self._bearing_sigma(track),
+            elevation,
+            math.hypot(sigma, r.registration),
+            low=low,
+            high=high,
+            sigmas=r.sigmas,
+        )
+
     def _aim(
         self, now: float, track: CueTrack, standing: Standing | None, pointing: Pointing
     ) -> Aim | None:
         r = self.rules
-        seen = standing is not None and now - standing.seen < _MEMORY
+        if standing is not None and standing.seen > self._seen:
+            self._seen, self._unseen = standing.seen, 0
+        passed = now - self._seen
+        seen = passed < (_MEMORY_LONGEST if self._unseen < _MEMORY_LOOKS else _MEMORY)
         field = self.field_of_view(track, seen) if self.can_zoom else pointing.field_of_view
         up = field / self.aspect
-        elevation, tall = track.elevation, r.sigmas * track.elevation_sigma
-        if not math.isfinite(elevation) or not math.isfinite(tall) or tall > 0.6:
-            # A radar in two dimensions: anywhere from the ground to the ceiling of small drones.
-            distance = track.range if math.isfinite(track.range) else 1000.0
-            top = math.atan2(r.altitude, max(distance, 50.0))
-            elevation, tall = top / 2.0, top / 2.0
-        wide = r.sigmas * (track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.05)
-        pattern = search_pattern(wide, tall, field, up)
-        if seen:
-            self._place = 0
-        elif math.isfinite(self._arrived) and now - self._arrived > r.dwell:
-            self._place += 1
-            self._arrived = math.nan
-        across, rise = pattern[self._place % len(pattern)]
-        bearing = (track.bearing + across / max(math.cos(elevation), 0.1)) % (2.0 * math.pi)
-        target = elevation + rise
         if seen and standing is not None and math.isfinite(standing.seen_at[0]):
-            # Found: there, not where the track has it, which learns of it only later; and since
-            # then it has moved as the track has.
+            # Found: there, not where the track has it, which learns of it only later, and jumps
+            # then; since that picture it has gone on as fast as the track does.
             bearing, target = standing.seen_at
-            if math.isfinite(standing.expected_at[0]):
-                bearing = (bearing + wrap(track.bearing - standing.expected_at[0])) % (
-                    2.0 * math.pi
-                )
-            if math.isfinite(standing.expected_at[1]) and math.isfinite(track.elevation):
-                target += track.elevation - standing.expected_at[1]
+            gone = track.bearing_rate * min(max(passed, 0.0), _MEMORY)
+            bearing = (bearing + gone) % (2.0 * math.pi)
+        else:
+            prior = self._prior(track)
+            if self._search is None or not self._search.fits(prior, field):
+                self._search = Search(now, prior, field, up)
+            self._search.carry(now, track.bearing_rate)
+            bearing, target = self._search.next(prior, pointing)
         target = min(max(target, -0.2), math.pi / 2.0)
         off = separation(bearing, target, pointing.bearing, pointing.elevation)
         zoomed = 0.67 < pointing.field_of_view / field < 1.5
-        settled = off < r.dead_zone * field and abs(target - pointing.elevation) < up / 3.0
-        if settled and zoomed:
-            # Not while the picture still rushes by; a camera that follows a track never rests.
-            if not math.isfinite(self._arrived) and pointing.rate < pointing.field_of_view:
-                self._arrived = now
+        if off < r.dead_zone * field and abs(target - pointing.elevation) < up / 3.0 and zoomed:
             return None
-        return Aim(track.id, bearing, target, field, self._place)
+        looks = self._search.looks if self._search is not None else 0
+        return Aim(track.id, bearing, target, field, looks)

@@ -101,6 +101,7 @@ class Vision(ManagedNode):
             CompressedImage, "camera/annotated/compressed", PICTURES
         )
         node = self.values["cue.node"]
+        self._cameras = (_OWN_NAME, node)
         self._slew = ActionClient(self, SlewTo, f"{node}/slew_to")
         self._zoom = self.create_client(SetZoom, f"{node}/set_zoom")
         self._begin()
@@ -344,11 +345,12 @@ class Vision(ManagedNode):
         self, seen: _Seen, view: View, sights: list[Sight], trails: list[Trail | None]
     ) -> None:
         candidates = [
-            Candidate(t.id, t.bearing, t.bearing_sigma, t.elevation, t.elevation_sigma, t.range)
-            for t in (self._predicted(track, seen.stamp) for track in self._tracks)
+            telling.candidate(self._predicted(track, seen.stamp)) for track in self._tracks
         ]
         where = {c.id: c for c in candidates}
-        for look in self.verifier.look(view, sights, trails, candidates):
+        looks = self.verifier.look(view, sights, trails, candidates, self.cue.target)
+        self.cue.looked(view, self.verifier.standings)
+        for look in looks:
             if look.changed:
                 self._verdict_changed(look, seen, where[look.id])
         for sight, trail in zip(sights, trails, strict=True):
@@ -449,7 +451,7 @@ class Vision(ManagedNode):
         ]
 
     def _predicted(self, track: PackedTrack, stamp: float) -> CueTrack:
-        return telling.predicted(track, stamp, self._outlines)
+        return telling.predicted(track, stamp, self._outlines, self._cameras)
 
     # Cueing -----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import array
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -28,6 +28,7 @@ from thebox_vision.verification import Candidate, Standing
 __all__ = [
     "annotated",
     "boxes_found",
+    "candidate",
     "empty_detection",
     "new_vision_detection",
     "predicted",
@@ -57,8 +58,10 @@ def sight_detection(
     message.bearing, message.elevation = sight.bearing, sight.elevation
     # The box's jitter, the gimbal's angles, and the time of the picture in a turning camera.
     own, late = values["sigma.angle"], values["sigma.latency"] * pointing.rate
-    message.bearing_std = math.hypot(0.15 * sight.width, own, late) / max(
-        math.cos(sight.elevation), 0.1
+    message.bearing_std = math.hypot(
+        math.hypot(0.15 * sight.width, own, late) / max(math.cos(sight.elevation), 0.1),
+        # What the compass is off goes into all bearings of the camera, and into no elevation.
+        values["sigma.registration"],
     )
     message.elevation_std = math.hypot(0.15 * sight.height, own, late)
     if sight.sized:  # Else the box is mostly sky, and no range must be read from it.
@@ -127,16 +130,27 @@ def tell(track: PackedTrack, standing: Standing) -> None:
     )
 
 
-def predicted(track: PackedTrack, stamp: float, outlines: Outlines = ()) -> CueTrack:
-    """A track carried on to a time by its velocity; ``outlines`` of zones: see `threat`."""
+def predicted(
+    track: PackedTrack, stamp: float, outlines: Outlines = (), cameras: Collection[str] = ()
+) -> CueTrack:
+    """A track carried on to a time by its velocity.
+
+    Args:
+        track: as it came.
+        stamp: seconds.
+        outlines: of zones, see `threat`.
+        cameras: names of sensors that are this camera.
+    """
     bearing, bearing_std, elevation, elevation_std, slant, _, _, observed = track.angles_and_range
     ahead = stamp - track.time
     speed = track.velocity
+    turn = 0.0
     if observed and all(map(math.isfinite, (slant, *speed[:2]))) and abs(ahead) < 5.0:
         level = slant * math.cos(elevation if math.isfinite(elevation) else 0.0)
         east = level * math.sin(bearing) + speed[0] * ahead
         north = level * math.cos(bearing) + speed[1] * ahead
         bearing = math.atan2(east, north) % (2.0 * math.pi)
+        turn = (speed[0] * north - speed[1] * east) / max(east * east + north * north, 1.0)
         if math.isfinite(elevation) and math.isfinite(speed[2]):
             up = slant * math.sin(elevation) + speed[2] * ahead
             elevation = math.atan2(up, max(math.hypot(east, north), 1.0))
@@ -150,6 +164,21 @@ def predicted(track: PackedTrack, stamp: float, outlines: Outlines = ()) -> CueT
         track.confidence,
         track.state == Track.STATE_CONFIRMED,
         threat(track.position[:2], outlines),
+        turn,
+        set(track.sensors) <= set(cameras),
+    )
+
+
+def candidate(track: CueTrack) -> Candidate:
+    """A track as the verification takes it."""
+    return Candidate(
+        track.id,
+        track.bearing,
+        track.bearing_sigma,
+        track.elevation,
+        track.elevation_sigma,
+        track.range,
+        track.camera_only,
     )
 
 

@@ -19,6 +19,10 @@ from thebox_vision.geometry import View, separation
 __all__ = ["Candidate", "Rules", "Standing", "Verdict", "Verifier"]
 
 
+# How much likelier a box is a track's whose box it was before: as a whole gate of three sigmas.
+_KNOWN = 9.0
+
+
 class Verdict:
     """The verdicts, numbered as in VisualVerification."""
 
@@ -38,6 +42,8 @@ class Rules:
         wanted: classes that confirm a track.
         gate: width of the gate in standard deviations.
         gate_least: and its least half-width, radians.
+        registration: slow error of the camera's bearings against those of other sensors (compass,
+            mounting), radians: a box may be off by it, too.
         object_size: width of the smallest object looked for, metres.
         pixels: an object smaller than this in the picture cannot be expected to be found.
     """
@@ -49,13 +55,17 @@ class Rules:
     wanted: tuple[str, ...] = ("drone",)
     gate: float = 3.0
     gate_least: float = 0.004
+    registration: float = 0.005
     object_size: float = 0.4
     pixels: float = 10.0
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A track as seen from the camera, at a frame's time. Unknown: NaN."""
+    """A track as seen from the camera, at a frame's time. Unknown: NaN.
+
+    `camera_only`: no other sensor has it, so that it may be a second track of what another holds.
+    """
 
     id: str
     bearing: float
@@ -63,6 +73,7 @@ class Candidate:
     elevation: float
     elevation_sigma: float
     range: float = math.nan
+    camera_only: bool = False
 
 
 @dataclass
@@ -70,7 +81,7 @@ class Standing:
     """What has been seen of one track so far.
 
     `seen` and `seen_at` are the time and the direction (bearing, elevation) of the newest box in
-    its gate, also of one too weak to judge by; `expected_at` is where the track had it then.
+    its gate, also of one too weak to judge by.
     """
 
     verdict: int = Verdict.NOT_LOOKED
@@ -89,7 +100,6 @@ class Standing:
     trail: int = 0
     seen: float = field(default=-math.inf)
     seen_at: tuple[float, float] = (math.nan, math.nan)
-    expected_at: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -115,11 +125,12 @@ class Verifier:
         for gone in [i for i in self.standings if i not in held]:
             del self.standings[gone]
 
-    def gate(self, track: Candidate) -> tuple[float, float]:
+    def gate(self, track: Candidate, registration: float = 0.0) -> tuple[float, float]:
         """Half-widths of a track's gate in bearing and elevation."""
         r = self.rules
-        wide = r.gate * (track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.2)
-        tall = r.gate * (track.elevation_sigma if math.isfinite(track.elevation_sigma) else 0.2)
+        wide = track.bearing_sigma if math.isfinite(track.bearing_sigma) else 0.2
+        tall = track.elevation_sigma if math.isfinite(track.elevation_sigma) else 0.2
+        wide, tall = (r.gate * math.hypot(sigma, registration) for sigma in (wide, tall))
         return max(wide, r.gate_least), max(tall, r.gate_least)
 
     def look(
@@ -128,27 +139,23 @@ class Verifier:
         sights: Sequence[Sight],
         trails: Sequence[Trail | None],
         tracks: Sequence[Candidate],
+        cued: str = "",
     ) -> list[Look]:
-        """Take one frame: sights are its boxes, trails what they belong to, tracks all tracks."""
+        """Take one frame.
+
+        A box goes to the track that makes it the most likely where it is, and to one of the camera
+        alone only when no other may have it: else a second track of an object, which lies on the
+        very box, would take the verdict from the first one.
+
+        Args:
+            view: of the frame.
+            sights: its boxes.
+            trails: what they belong to.
+            tracks: all tracks.
+            cued: the track that the camera is there for.
+        """
         time = view.pointing.time
-        pairs: list[tuple[float, int, int]] = []
-        shown: list[int] = []
-        for t, track in enumerate(tracks):
-            if not math.isfinite(track.bearing):
-                continue
-            elevation = track.elevation if math.isfinite(track.elevation) else 0.05
-            at = view.pixel(track.bearing, elevation)
-            if at is None:
-                continue
-            self.standings.setdefault(track.id, Standing())
-            near = self._near(track, elevation, sights, trails)
-            pairs += [(distance, t, s) for distance, s in near]
-            if near or view.holds(*at):
-                shown.append(t)
-        taken: dict[int, int] = {}
-        for _, t, s in sorted(pairs):
-            if t not in taken and s not in taken.values():
-                taken[t] = s
+        shown, taken = self._assign(view, sights, trails, tracks, cued)
         looks = []
         for t in shown:
             track = tracks[t]
@@ -167,10 +174,41 @@ class Verifier:
                 self._empty(standing, time)
             else:
                 self._found(standing, time, sights[chosen], trails[chosen])
-                _note(standing, time, sights[chosen], track)
+                _note(standing, time, sights[chosen])
             changed = standing.verdict != before
             looks.append(Look(track.id, standing, chosen, changed, chosen is None))
         return looks
+
+    def _assign(
+        self,
+        view: View,
+        sights: Sequence[Sight],
+        trails: Sequence[Trail | None],
+        tracks: Sequence[Candidate],
+        cued: str,
+    ) -> tuple[list[int], dict[int, int]]:
+        """Tracks that the frame may say something of, and the sight of those that have one."""
+        pairs: list[tuple[bool, float, int, int]] = []
+        shown: list[int] = []
+        for t, track in enumerate(tracks):
+            if not math.isfinite(track.bearing):
+                continue
+            elevation = track.elevation if math.isfinite(track.elevation) else 0.05
+            at = view.pixel(track.bearing, elevation)
+            if at is None:
+                continue
+            self.standings.setdefault(track.id, Standing())
+            if track.id != cued and self.gate(track)[0] > view.pointing.field_of_view:
+                continue  # it may be anywhere: only a search for it can say anything of it
+            near = self._near(track, elevation, sights, trails)
+            pairs += [(track.camera_only, cost, t, s) for cost, s in near]
+            if near or view.holds(*at):
+                shown.append(t)
+        taken: dict[int, int] = {}
+        for _, _, t, s in sorted(pairs):
+            if t not in taken and s not in taken.values():
+                taken[t] = s
+        return shown, taken
 
     def _near(
         self,
@@ -179,9 +217,14 @@ class Verifier:
         sights: Sequence[Sight],
         trails: Sequence[Trail | None],
     ) -> list[tuple[float, int]]:
-        """Sights in a track's gate: (distance in gates, index)."""
+        """Sights in a track's gate: (cost, index), the less the likelier.
+
+        The cost is that of a normal density, twice its negative logarithm: of two tracks whose
+        gates hold a box, the better known one is the likelier where both are as near in sigmas.
+        """
         standing = self.standings.get(track.id)
-        wide, tall = self.gate(track)
+        wide, tall = self.gate(track, self.rules.registration)
+        spread = 2.0 * math.log(wide * tall / self.rules.gate**2)
         near = []
         for s, sight in enumerate(sights):
             across = separation(sight.bearing, elevation, track.bearing, elevation) / wide
@@ -191,12 +234,13 @@ class Verifier:
             if sight.score < self.rules.score:
                 # Too weak to judge by, reason enough to look closer.
                 if standing is not None and sight.time > standing.seen:
-                    _note(standing, sight.time, sight, track)
+                    _note(standing, sight.time, sight)
                 continue
             trail = trails[s]
             # What was taken for this track before is taken again, before a nearer stranger.
             known = standing is not None and trail is not None and standing.trail == trail.number
-            near.append((distance - (1.0 if known else 0.0), s))
+            cost = (self.rules.gate * distance) ** 2 + spread
+            near.append((cost - (_KNOWN if known else 0.0), s))
         return near
 
     def give_up(self, id: str, time: float, why: str) -> None:
@@ -258,8 +302,7 @@ class Verifier:
         )
 
 
-def _note(standing: Standing, time: float, sight: Sight, track: Candidate) -> None:
-    """Keep where something was seen, and where it was expected."""
+def _note(standing: Standing, time: float, sight: Sight) -> None:
+    """Keep where something was seen."""
     standing.seen = time
     standing.seen_at = (sight.bearing, sight.elevation)
-    standing.expected_at = (track.bearing, track.elevation)

@@ -92,6 +92,14 @@ VISION_PARAMETERS = (
     ),
     _number("sigma.angle", 0.0015, 1e-5, 0.5, "rad", "Uncertainty of the camera's own angles."),
     _number(
+        "sigma.registration",
+        0.005,
+        0.0,
+        0.5,
+        "rad",
+        "Slow error of the camera's bearings against those of other sensors: compass, mounting.",
+    ),
+    _number(
         "sigma.latency",
         0.02,
         0.0,
@@ -112,7 +120,6 @@ VISION_PARAMETERS = (
     _number("object.pixels", 10.0, 2.0, 500.0, "pixels", "Width at which it must be found."),
     Parameter("cue.enabled", True, "Point the camera at tracks in doubt."),
     _number("cue.confidence", 0.3, 0.0, 1.0, "", "Tracks below it are not worth the camera."),
-    _number("cue.dwell", 0.5, 0.1, 60.0, "s", "Time at one place of the search."),
     _number("cue.timeout", 20.0, 1.0, 600.0, "s", "Time for one track."),
     _number("cue.relook", 60.0, 0.0, 86400.0, "s", "A verdict is checked after this; 0: never."),
     _number("cue.retry", 10.0, 0.0, 3600.0, "s", "A track without verdict is tried again after."),
@@ -146,6 +153,7 @@ def rules(values: Mapping[str, Any]) -> Rules:
         wanted=tuple(values["verify.wanted"]),
         gate=values["verify.gate"],
         gate_least=values["verify.gate_least"],
+        registration=values["sigma.registration"],
         object_size=values["object.size"],
         pixels=values["object.pixels"],
     )
@@ -155,7 +163,6 @@ def cue_rules(values: Mapping[str, Any], picture_width: int) -> CueRules:
     """The rules of cueing for pictures of a width."""
     return CueRules(
         confidence=values["cue.confidence"],
-        dwell=values["cue.dwell"],
         timeout=values["cue.timeout"],
         relook=values["cue.relook"],
         retry=values["cue.retry"],
@@ -168,4 +175,5 @@ def cue_rules(values: Mapping[str, Any], picture_width: int) -> CueRules:
         search_pixels=min(values["cue.search_pixels"], values["cue.pixels"]),
         picture_width=picture_width if picture_width > 0 else math.ceil(960),
         altitude=values["cue.altitude"],
+        registration=values["sigma.registration"],
     )

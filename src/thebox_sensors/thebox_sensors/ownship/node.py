@@ -258,6 +258,7 @@ class Navigation(Receiver):
             self._map_datum = None
         begins = {"position.source", "heading.source", "publish_rate_fixed", "max_age"}
         begins |= {"heading.fixed", "heading.course_speed_min", "heading.smoothing"}
+        begins |= {"position.smoothing"}
         places = ("position.latitude", "position.longitude", "position.altitude", "datum.")
         if self.is_active and (names & begins or any(n.startswith(places) for n in names)):
             self.deactivate()
@@ -273,6 +274,7 @@ class Navigation(Receiver):
             site=self._site(),
             fixed_heading=self.values["heading.fixed"] if fixed else math.nan,
             smoothing=self.values["heading.smoothing"],
+            position_smoothing=self.values["position.smoothing"],
         )
 
     def _site(self) -> StaticSite | None:

@@ -131,6 +131,16 @@ PARAMETERS = (
         maximum=5.0,
         unit="s",
     ),
+    Parameter(
+        "position.smoothing",
+        10.0,
+        "Fixes this far around are averaged along the way that course and speed tell, against the "
+        "receiver's noise; without them, and where fixes jump, and at 0, each fix is taken as it "
+        "came.",
+        minimum=0.0,
+        maximum=60.0,
+        unit="s",
+    ),
     _sigma("heading.sigma_fixed", 0.0175, "a fixed heading", math.pi, "rad"),
     _sigma("heading.sigma_true", 0.0087, "a true heading (HDT, THS)", math.pi, "rad"),
     _sigma("heading.sigma_magnetic", 0.035, "a magnetic heading (HDG)", math.pi, "rad"),

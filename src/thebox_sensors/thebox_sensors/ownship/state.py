@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, Literal, TypeVar
 
 from thebox_sensors.ownship.protocol import CourseSpeed, Fix, Heading, Record
@@ -23,6 +24,14 @@ _GYRO_PERIOD = 0.5
 _WITH_GYRO = 3.0
 #: The jitter is told from the headings this far around, seconds.
 _JITTER_REACH = 4.0
+#: Fewer fixes than this are not averaged.
+_FEWEST_FIXES = 4
+#: A fix this far from the others is no noise, metres.
+_JUMP = 25.0
+#: Course and speed heard less often than this do not show the way between fixes, seconds.
+_MOTION_GAP = 2.5
+#: Below this speed a missing course is none, m/s.
+_STANDING = 0.5
 _SEMI_MAJOR = 6_378_137.0
 _ECCENTRICITY_SQUARED = 6.694379990141317e-3
 
@@ -159,6 +168,8 @@ class OwnShipState:
             comes from the wire; NaN: the heading comes from the wire too.
         smoothing: headings up to so far from the time asked for are averaged, seconds (see
             `thebox_sensors.ownship.smoothing`); 0: each is taken as it came.
+        position_smoothing: fixes up to so far from the time asked for are averaged, along the way
+            that courses and speeds tell, seconds; 0: each is taken as it came.
     """
 
     def __init__(
@@ -170,11 +181,13 @@ class OwnShipState:
         fixed_heading: float = math.nan,
         *,
         smoothing: float = 1.0,
+        position_smoothing: float = 0.0,
     ) -> None:
         self.stale_after = stale_after
         self.course_speed_minimum = course_speed_minimum
         self.site = site
         self.smoothing = smoothing
+        self.position_smoothing = position_smoothing
         if site is not None and math.isnan(fixed_heading):
             fixed_heading = site.heading
         self.fixed_heading = fixed_heading
@@ -332,6 +345,55 @@ class OwnShipState:
     def _position(self, time: float, course: float, speed: float) -> tuple[float, float, float]:
         if self.site is not None:
             return self.site.latitude, self.site.longitude, 0.0
+        latitude, longitude, age = self._position_as_heard(time, course, speed)
+        if math.isnan(latitude):
+            return latitude, longitude, age
+        times, fixes = self._fixes.within(time, self.position_smoothing)
+        way = self._way(times, time) if len(times) >= _FEWEST_FIXES else None
+        if way is None:
+            return latitude, longitude, age
+        meridian, parallel = _radii(latitude)
+        offsets = [
+            (
+                meridian * (fix[0] - latitude) + north,
+                parallel * wrap_angle(fix[1] - longitude) + east,
+            )
+            for fix, (north, east) in zip(fixes, way, strict=True)
+        ]
+        near = [offset for offset in offsets if math.hypot(*offset) < _JUMP]
+        if 2 * len(near) < len(offsets):
+            return latitude, longitude, age  # the receiver has just found itself elsewhere
+        north, east = (sum(o[axis] for o in near) / len(near) for axis in (0, 1))
+        return *_moved(latitude, longitude, north, east), age
+
+    def _way(self, times: list[float], time: float) -> list[tuple[float, float]] | None:
+        """Return the way north and east, metres, from each of the times to `time`.
+
+        None where course and speed were not heard throughout: a mean of fixes would then lag.
+        """
+        stamps, motions = self._courses.within(time, self.position_smoothing + _MOTION_GAP)
+        ends = sorted({*times, time})
+        heard = sorted({*stamps, ends[0], ends[-1]})
+        if not stamps or max(b - a for a, b in pairwise([heard[0], *heard])) > _MOTION_GAP:
+            return None
+        if any(math.isnan(course) and speed > _STANDING for course, speed in motions):
+            return None
+        still = [(0.0 if math.isnan(course) else course, speed) for course, speed in motions]
+        speeds_north = [speed * math.cos(course) for course, speed in still]
+        speeds_east = [speed * math.sin(course) for course, speed in still]
+        points = sorted({*stamps, *ends})
+        gone, north, east = {points[0]: (0.0, 0.0)}, 0.0, 0.0
+        for before, point in pairwise(points):
+            middle = 0.5 * (before + point)
+            north += (point - before) * _interpolated(stamps, speeds_north, middle)
+            east += (point - before) * _interpolated(stamps, speeds_east, middle)
+            gone[point] = (north, east)
+        there = gone[time]
+        return [(there[0] - gone[t][0], there[1] - gone[t][1]) for t in times]
+
+    def _position_as_heard(
+        self, time: float, course: float, speed: float
+    ) -> tuple[float, float, float]:
         before, after = self._fixes.around(time, self.stale_after)
         if before and after:
             share = (time - before[0]) / (after[0] - before[0])
@@ -355,6 +417,9 @@ class OwnShipState:
     def _altitude(self, time: float) -> float:
         if self.site is not None:
             return self.site.altitude
+        _, near = self._altitudes.within(time, self.position_smoothing)
+        if len(near) >= _FEWEST_FIXES and max(near) - min(near) < _JUMP:
+            return sum(near) / len(near)
         before, after = self._altitudes.around(time, self.stale_after)
         if before and after:
             share = (time - before[0]) / (after[0] - before[0])
@@ -382,9 +447,14 @@ def _nearest(
 
 def _moved(latitude: float, longitude: float, north: float, east: float) -> tuple[float, float]:
     """Move a position by a few hundred metres, with the ellipsoid's radii of curvature there."""
+    meridian, parallel = _radii(latitude)
+    return latitude + north / meridian, wrap_angle(longitude + east / parallel)
+
+
+def _radii(latitude: float) -> tuple[float, float]:
+    """Return metres north for a radian of latitude, and metres east for one of longitude."""
     shrink = 1.0 - _ECCENTRICITY_SQUARED * math.sin(latitude) ** 2
     prime_vertical = _SEMI_MAJOR / math.sqrt(shrink)
     meridian = prime_vertical * (1.0 - _ECCENTRICITY_SQUARED) / shrink
     # At a pole east has no meaning; a millimetre of cosine keeps the numbers finite.
-    parallel = prime_vertical * max(math.cos(latitude), 1e-9)
-    return latitude + north / meridian, wrap_angle(longitude + east / parallel)
+    return meridian, prime_vertical * max(math.cos(latitude), 1e-9)
