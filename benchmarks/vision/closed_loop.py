@@ -31,7 +31,6 @@ from pointing_chain import STEP, Chain
 from thebox_sim.sensors.trakka import CameraPose
 from thebox_sim.video import Renderer
 from thebox_sim.world import Visible
-from thebox_vision import telling
 from thebox_vision.association import Associator, Sight, Trail
 from thebox_vision.cueing import Cue, CueRules, CueTrack
 from thebox_vision.detector import Detector, open_detector
@@ -123,7 +122,7 @@ def run(  # noqa: PLR0912, PLR0915 - one run, from top to bottom
             wide, tall = (s / view.focal for s in box.size)
             sights.append(Sight(taken, bearing, high, wide, tall, box.label, box.score))
         trails = associator.update(taken, sights)
-        candidates = [telling.candidate(t) for t in then]
+        candidates = [t.candidate for t in then]
         verifier.look(view, sights, trails, candidates, cue.target)
         cue.looked(view, verifier.standings)
         for track in candidates:

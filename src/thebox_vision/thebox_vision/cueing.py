@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from thebox_vision.geometry import Pointing, View, separation, wrap
 from thebox_vision.search import Prior, Search
-from thebox_vision.verification import Standing, Verdict
+from thebox_vision.verification import Candidate, Standing, Verdict
 
 __all__ = ["Aim", "Cue", "CueRules", "CueTrack"]
 
@@ -22,6 +22,8 @@ _ANY_ELEVATION = 0.6
 _ROUGH_ELEVATION = 0.1
 # A confirmed track takes the camera from one that deserves it so many times less.
 _PREEMPTS = 2.0
+# Looks a second with which a track's time is its time; with fewer it has more, up to so many times.
+_LOOKS_RATE, _STRETCH = 3.0, 3.0
 _LOWEST = -0.03  # elevation that a search over all heights begins at, radians
 
 
@@ -45,6 +47,19 @@ class CueTrack:
     bearing_rate: float = 0.0
     camera_only: bool = False
 
+    @property
+    def candidate(self) -> Candidate:
+        """The track as the verification takes it."""
+        return Candidate(
+            self.id,
+            self.bearing,
+            self.bearing_sigma,
+            self.elevation,
+            self.elevation_sigma,
+            self.range,
+            self.camera_only,
+        )
+
 
 @dataclass(frozen=True)
 class CueRules:
@@ -52,7 +67,7 @@ class CueRules:
 
     Attributes:
         confidence: tracks below this confidence are not worth the camera.
-        timeout: seconds for one track in all.
+        timeout: seconds for one track in all; up to three times as long where pictures come slowly.
         relook: a track with a verdict is looked at again after this, seconds; 0: never.
         retry: one without a verdict, seconds.
         dead_zone: share of the field of view that the target may be off before the camera moves.
@@ -111,6 +126,7 @@ class Cue:
         self._search: Search | None = None
         self._seen = -math.inf
         self._unseen = 0
+        self._looks = 0
         self._last_tried: dict[str, float] = {}
 
     def priority(self, track: CueTrack, standing: Standing | None, now: float) -> float:
@@ -185,7 +201,7 @@ class Cue:
             if not best or worth[best] <= 0.0:
                 return None
             self.target, self.since = best, now
-            self._search, self._seen, self._unseen = None, -math.inf, 0
+            self._search, self._seen, self._unseen, self._looks = None, -math.inf, 0, 0
         return self._aim(now, held[self.target], standings.get(self.target), pointing)
 
     def looked(self, view: View, standings: Mapping[str, Standing]) -> None:
@@ -199,6 +215,7 @@ class Cue:
         if not self.target or (standing is not None and standing.seen >= view.pointing.time):
             return
         self._unseen += 1
+        self._looks += 1
         # While it still zooms in, the object is too small to be found.
         search = self._search
         if search is not None and view.pointing.field_of_view < 1.5 * search.field:
@@ -240,7 +257,7 @@ class Cue:
         elif judged and standing is not None and standing.time >= self.since:
             self.cue_to_confirm.append(standing.time - self.since)
             self._let_go(now)
-        elif now - self.since > self.rules.timeout:
+        elif self._spent(now) > self.rules.timeout:
             self.abandoned = self.target
             self._let_go(now)
         elif not held[self.target].confidence >= 0.5 * self.rules.confidence:
@@ -251,6 +268,11 @@ class Cue:
             if any(t.confirmed and worth[t.id] > _PREEMPTS * mine for t in held.values()):
                 # Not tried in earnest: it has its turn again at once when the other one is done.
                 self.target = ""
+
+    def _spent(self, now: float) -> float:
+        """Seconds that the target has had, as far as pictures were looked at meanwhile."""
+        passed = now - self.since
+        return min(passed, max(passed / _STRETCH, self._looks / _LOOKS_RATE))
 
     def _let_go(self, now: float) -> None:
         self._last_tried[self.target] = now

@@ -344,9 +344,7 @@ class Vision(ManagedNode):
     def _verify(
         self, seen: _Seen, view: View, sights: list[Sight], trails: list[Trail | None]
     ) -> None:
-        candidates = [
-            telling.candidate(self._predicted(track, seen.stamp)) for track in self._tracks
-        ]
+        candidates = [self._predicted(track, seen.stamp).candidate for track in self._tracks]
         where = {c.id: c for c in candidates}
         looks = self.verifier.look(view, sights, trails, candidates, self.cue.target)
         self.cue.looked(view, self.verifier.standings)

@@ -150,15 +150,16 @@ class Search:
 
     def _best(self, prior: Prior, pointing: Pointing) -> tuple[float, float]:
         offset = wrap(prior.bearing - self.middle)
-        weight = np.outer(prior.up(self._y), prior.across(self._x - offset))
-        weight *= np.exp(self._missed)
+        weight: NDArray[np.float64] = prior.up(self._y)[:, None] * prior.across(self._x - offset)
+        weight = weight * np.exp(self._missed)
         total = float(weight.sum())
         if total <= 0.0:
             low, high = prior.rise
             return prior.bearing, 0.5 * (low + high)
         wide = max(round(_EDGE * self.field / _step(self._x)), 1) if len(self._x) > 1 else 1
         tall = max(round(_EDGE * self.up / _step(self._y)), 1) if len(self._y) > 1 else 1
-        gained = _windows(weight / total, tall, wide)
+        weight = weight / total
+        gained = _windows(weight, tall, wide)
         level = np.cos(self._y)[:, None]
         aside = level * (self._x[None, :] - wrap(pointing.bearing - self.middle))
         away = np.hypot(aside, self._y[:, None] - pointing.elevation)
@@ -169,7 +170,8 @@ class Search:
 def _cells(low: float, high: float, step: float) -> NDArray[np.float64]:
     # Odd: the middle has a cell.
     count = min(2 * math.ceil((high - low) / step / 2.0 - 1e-9) + 1, _MOST) if high > low else 1
-    return np.linspace(low, high, count) if count > 1 else np.array([0.5 * (low + high)])
+    cells = np.linspace(low, high, count) if count > 1 else [0.5 * (low + high)]
+    return np.asarray(cells, dtype=np.float64)
 
 
 def _step(axis: NDArray[np.float64]) -> float:
@@ -179,9 +181,9 @@ def _step(axis: NDArray[np.float64]) -> float:
 def _way(angle: NDArray[np.float64]) -> NDArray[np.float64]:
     """Seconds that a gimbal takes to turn by an angle and stop."""
     reach = _RATE**2 / _ACCELERATION  # by which it has come to its full rate and back
-    short = 2.0 * np.sqrt(np.minimum(angle, reach) / _ACCELERATION)
-    long: NDArray[np.float64] = short + np.maximum(angle - reach, 0.0) / _RATE
-    return long
+    short: NDArray[np.float64] = 2.0 * np.sqrt(np.minimum(angle, reach) / _ACCELERATION)
+    rest: NDArray[np.float64] = np.maximum(angle - reach, 0.0) / _RATE
+    return short + rest
 
 
 def _windows(weight: NDArray[np.float64], tall: int, wide: int) -> NDArray[np.float64]:

@@ -28,7 +28,6 @@ from thebox_vision.verification import Candidate, Standing
 __all__ = [
     "annotated",
     "boxes_found",
-    "candidate",
     "empty_detection",
     "new_vision_detection",
     "predicted",
@@ -166,19 +165,6 @@ def predicted(
         threat(track.position[:2], outlines),
         turn,
         set(track.sensors) <= set(cameras),
-    )
-
-
-def candidate(track: CueTrack) -> Candidate:
-    """A track as the verification takes it."""
-    return Candidate(
-        track.id,
-        track.bearing,
-        track.bearing_sigma,
-        track.elevation,
-        track.elevation_sigma,
-        track.range,
-        track.camera_only,
     )
 
 

@@ -90,7 +90,7 @@ VISION_PARAMETERS = (
         "pixels",
         "A picture in which the cued track (without one, the sky) is smeared further is no look.",
     ),
-    _number("sigma.angle", 0.0015, 1e-5, 0.5, "rad", "Uncertainty of the camera's own angles."),
+    _number("sigma.angle", 0.002, 1e-5, 0.5, "rad", "Uncertainty of the camera's own angles."),
     _number(
         "sigma.registration",
         0.005,
@@ -101,7 +101,7 @@ VISION_PARAMETERS = (
     ),
     _number(
         "sigma.latency",
-        0.02,
+        0.05,
         0.0,
         1.0,
         "s",

@@ -27,8 +27,9 @@ def frames_of(
 
     A frame holds detections of one sensor from a time shorter than its revisit, so that no object
     is in it twice, and no key twice. Radio emissions without a key are no look and are weighed one
-    by one: a frame of them is only what came together. Frames come in the order of their first
-    detection.
+    by one: a frame of them is only what came together. A picture is a look of its own, however soon
+    the next one follows: two boxes of one object would else count as two objects. Frames come in
+    the order of their first detection.
     """
     open_frames: dict[str, list[Detection]] = {}
     open_keys: dict[str, set[str]] = {}
@@ -42,6 +43,8 @@ def frames_of(
             span = detection.time - frame[0].time
             fits = span <= 1e-6 or (span < 0.35 * sensor.revisit and not _simultaneous(frame))
             fits = fits and not (detection.key and detection.key in open_keys[name])
+            if detection.modality == "VISION":
+                fits = fits and span <= 1e-6
             if detection.modality == "RF" and not math.isfinite(detection.range):
                 bare = not detection.key
                 fits = fits and bare == (not frame[0].key)

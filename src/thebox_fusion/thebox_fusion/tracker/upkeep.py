@@ -13,6 +13,7 @@ from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import change_states, decay, doomed, logit, shift
 from .gate import aspect, bearing_offsets
+from .measure import wrap
 from .merge import duplicates
 from .sensors import ESTABLISHED
 from .types import BoolArray, FloatArray, IntArray
@@ -25,6 +26,11 @@ PASSED_LOOKS = 4.0
 USUAL_CHANCE = 0.9
 LEAST_VISIBLE = 0.02
 """An object that a sensor never saw may come into its sight: its detections then join the track."""
+
+KNOWN_DIRECTION = math.radians(3.0)
+"""A kinematic track whose direction is less well known than this takes no camera's track."""
+SAME_DIRECTION = 5.99
+"""Squared distance that bearing and elevation of one direction keep in 95 of 100 cases."""
 
 
 def settle(core: Core, now: float) -> None:
@@ -50,6 +56,7 @@ def settle(core: Core, now: float) -> None:
     if now - state.last_merge >= 0.5:
         state.last_merge = now
         _merge(core, now)
+        _absorb_sights(core, now)
     _delete(core, now)
 
 
@@ -105,6 +112,38 @@ def _merge(core: Core, now: float) -> None:
         table.track[moved] = bank.number[keep]
         bank.log_odds[drop] = -100.0
         bank.note(np.array([keep]), now, -1, MERGED, 0.0)
+
+
+def _absorb_sights(core: Core, now: float) -> None:
+    """End a camera's track of a mere direction that is the direction of a kinematic track.
+
+    A camera that is cued to a track and turns, or a compass that is off, has it a little beside
+    the track at first: its boxes then begin a track of their own, which no later box disproves.
+    """
+    state = core.state
+    bank, kinematic = state.bearings, state.kinematic
+    camera = np.array([learned.model.modality == "VISION" for learned in state.sensors])
+    if not len(bank) or not len(kinematic) or not camera.any():
+        return
+    rows = np.flatnonzero((bank.key < 0) & camera[bank.first_sensor])
+    if not len(rows):
+        return
+    theirs = aspect(kinematic, now, state.own_position, float(core.motion.density[0]))
+    mine = aspect(bank, now, state.own_position, float(core.drift.density[0]), rows)
+    known = (kinematic.state != TENTATIVE) & (theirs.bearing_variance < KNOWN_DIRECTION**2)
+    known &= theirs.elevation_variance < KNOWN_DIRECTION**2
+    # The plain bearing filter: the spread over ranges would make the direction look vague.
+    bearing, variance, _ = bank.direction[rows].T
+    across = wrap(bearing[:, None] - theirs.bearing) ** 2
+    across = across / (variance[:, None] + theirs.bearing_variance)
+    rise = (mine.elevation[:, None] - theirs.elevation) ** 2
+    rise = rise / (mine.elevation_variance[:, None] + theirs.elevation_variance)
+    distance = np.where(known, across + rise, np.inf)
+    best = distance.argmin(axis=1)
+    same = distance[np.arange(len(rows)), best] < SAME_DIRECTION
+    if same.any():
+        kinematic.note(np.unique(best[same]), now, -1, MERGED, 0.0)
+        bank.keep(np.setdiff1d(np.arange(len(bank)), rows[same]))
 
 
 def _chance(core: Core, now: float) -> FloatArray:
