@@ -367,7 +367,8 @@ def test_a_wrong_origin_and_a_wrong_name_are_refused(desk: Any) -> None:
 
 def test_without_a_session_nothing_is_told(guarded: Desk) -> None:
     async def script(client: Any) -> None:
-        for path in ("/api/session", "/api/config"):
+        snapshot = "/snapshots/d7f4c9f7-0001-4002-8003-0123456789ab_1.jpg"
+        for path in ("/api/session", "/api/config", snapshot):
             async with client.get(path) as answer:
                 assert answer.status == 401
         for cookie in ("", "thebox_session=guess", f"thebox_session={'x' * 4000}"):
@@ -378,7 +379,7 @@ def test_without_a_session_nothing_is_told(guarded: Desk) -> None:
             assert answer.status == 401
 
     guarded.run(script)
-    assert guarded.refused["no_session"] == 5
+    assert guarded.refused["no_session"] == 6
 
 
 def test_with_a_certificate_everything_goes_over_tls(desk: Any, tmp_path: Path) -> None:

@@ -169,6 +169,20 @@ def describe(version: str) -> dict[str, Any]:
                     **_GUARDED,
                 },
             ),
+            "/snapshots/{name}": {
+                **_get(
+                    "The picture that a track's visual verification names.",
+                    {
+                        "200": {
+                            "description": "JPEG.",
+                            "content": {"image/jpeg": {"schema": {"type": "string"}}},
+                        },
+                        "401": _answer("Log in first.", "Error"),
+                        "404": _answer("There is none of that name.", "Error"),
+                    },
+                ),
+                "parameters": [name],
+            },
             "/openapi.json": _get(
                 "This description.",
                 {

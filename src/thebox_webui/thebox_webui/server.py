@@ -45,6 +45,7 @@ from thebox_webui.picture import (
 )
 from thebox_webui.proxy import LARGEST_ASKED, Console, pass_on
 from thebox_webui.settings_file import SettingsFileError, save, writable
+from thebox_webui.snapshots import Snapshots
 from thebox_webui.static import Files
 
 __all__ = ["Box", "Server", "Setup", "is_loopback"]
@@ -104,6 +105,7 @@ class Server:
         self.setup = setup
         self._box = box
         self._files = files
+        self._snapshots = Snapshots(box.parameters, f"{setup.namespace}/vision")
         self._sessions = Sessions(setup.session_seconds)
         self._guesses = Guesses()
         self._refused: dict[str, int] = {}
@@ -240,6 +242,7 @@ class Server:
         get("/health/event_manager", self._get_event_manager)
         get("/metrics", self._get_metrics)
         get("/openapi.json", self._get_openapi)
+        get("/snapshots/{name}", self._get_snapshot)
         get("/{path:.*}", self._get_file)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
@@ -558,6 +561,14 @@ class Server:
         return json_answer(describe(_VERSION))
 
     # Files ------------------------------------------------------------------------------------
+
+    async def _get_snapshot(self, request: web.Request) -> web.StreamResponse:
+        self._need_session(request)
+        file = await self._snapshots.find(request.match_info["name"])
+        if file is None:
+            return error_answer(404, "there is no such picture, or it was the oldest of too many")
+        kept = {"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=86400, immutable"}
+        return File(file, headers=kept)
 
     async def _get_file(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]

@@ -144,6 +144,24 @@ function Facts({ one }: { one: Shown }) {
   );
 }
 
+/** The picture that the camera's verdict rests on; nothing once it has made room for newer ones. */
+function Snapshot({ name, label }: { name: string; label: string }) {
+  const [lost, setLost] = useState(false);
+  if (name === "" || lost) return null;
+  return (
+    <figure class="snapshot">
+      <img
+        src={`/snapshots/${encodeURIComponent(name)}`}
+        alt={`What the camera saw${label ? `: ${label}` : ""}`}
+        data-test="snapshot"
+        onError={() => {
+          setLost(true);
+        }}
+      />
+    </figure>
+  );
+}
+
 export function TrackDetail() {
   const id = selected.value;
   if (id === undefined) return null;
@@ -194,6 +212,7 @@ export function TrackDetail() {
           <p>{track.reason}</p>
         </div>
         <Facts one={one} />
+        <Snapshot key={track.visual_verification.snapshot} name={track.visual_verification.snapshot} label={track.visual_verification.label} />
         <Ledger id={id} />
       </div>
     </div>
