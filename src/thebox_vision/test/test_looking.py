@@ -376,6 +376,20 @@ def test_a_box_goes_to_the_track_that_explains_it_and_not_to_its_double() -> Non
     for name, tracks in (("double", [double]), ("anywhere", [anywhere])):
         verifier.look(View(pointing(9.0), 960, 540), [sight(9.0, 1.0)], [None], tracks, cued=name)
         assert standings[name].hits == 1
+    # Also when the camera is there for another track: the better known one keeps what is its own.
+    for cued in ("vague", "anywhere", ""):
+        verifier = Verifier(Rules())
+        tracks = [anywhere, vague, Candidate("radar", 1.004, 0.03, 0.12, 0.01, 300.0)]
+        verifier.look(View(pointing(), 960, 540), [sight(0.0, 1.0)], [None], tracks, cued=cued)
+        assert verifier.standings["radar"].hits == 1
+    # A faint box of what is known as another's is no reason to look closer.
+    verifier = Verifier(Rules())
+    trail = Associator().update(0.0, [sight(0.0, 1.0)])
+    verifier.look(View(pointing(), 960, 540), [sight(0.0, 1.0)], trail, [radar], cued="radar")
+    faint = [sight(0.2, 1.0, score=0.3)]
+    verifier.look(View(pointing(0.2), 960, 540), faint, trail, [vague, radar], cued="vague")
+    assert verifier.standings["radar"].seen == 0.2
+    assert verifier.standings["vague"].seen == -math.inf
 
 
 def test_the_compass_may_be_off_by_what_is_told() -> None:

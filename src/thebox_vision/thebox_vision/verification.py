@@ -10,7 +10,7 @@ have shown: its whole gate in the picture, and large enough by its range; else n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from thebox_vision.association import Sight, Trail
@@ -21,6 +21,8 @@ __all__ = ["Candidate", "Rules", "Standing", "Verdict", "Verifier"]
 
 # How much likelier a box is a track's whose box it was before: as a whole gate of three sigmas.
 _KNOWN = 9.0
+# A gate so many pictures wide says that a track may be anywhere.
+_VAGUE = 4.0
 
 
 class Verdict:
@@ -152,7 +154,7 @@ class Verifier:
             sights: its boxes.
             trails: what they belong to.
             tracks: all tracks.
-            cued: the track that the camera is there for.
+            cued: the track that the camera is there for; empty: none, as of one that stands still.
         """
         time = view.pointing.time
         shown, taken = self._assign(view, sights, trails, tracks, cued)
@@ -190,6 +192,7 @@ class Verifier:
         """Tracks that the frame may say something of, and the sight of those that have one."""
         pairs: list[tuple[bool, float, int, int]] = []
         shown: list[int] = []
+        owners = {standing.trail: id for id, standing in self.standings.items() if standing.trail}
         for t, track in enumerate(tracks):
             if not math.isfinite(track.bearing):
                 continue
@@ -198,9 +201,10 @@ class Verifier:
             if at is None:
                 continue
             self.standings.setdefault(track.id, Standing())
-            if track.id != cued and self.gate(track)[0] > view.pointing.field_of_view:
-                continue  # it may be anywhere: only a search for it can say anything of it
-            near = self._near(track, elevation, sights, trails)
+            vague = self.gate(track)[0] > _VAGUE * view.pointing.field_of_view
+            if vague and cued not in ("", track.id):
+                continue  # it may be anywhere, and the camera is here for another one
+            near = self._near(track, elevation, sights, trails, owners)
             pairs += [(track.camera_only, cost, t, s) for cost, s in near]
             if near or view.holds(*at):
                 shown.append(t)
@@ -216,6 +220,7 @@ class Verifier:
         elevation: float,
         sights: Sequence[Sight],
         trails: Sequence[Trail | None],
+        owners: Mapping[int, str],
     ) -> list[tuple[float, int]]:
         """Sights in a track's gate: (cost, index), the less the likelier.
 
@@ -231,12 +236,13 @@ class Verifier:
             distance = math.hypot(across, abs(sight.elevation - elevation) / tall)
             if distance > 1.0:
                 continue
+            trail = trails[s]
             if sight.score < self.rules.score:
-                # Too weak to judge by, reason enough to look closer.
-                if standing is not None and sight.time > standing.seen:
+                # Too weak to judge by, reason enough to look closer; not at another track's object.
+                others = trail is not None and owners.get(trail.number, track.id) != track.id
+                if standing is not None and sight.time > standing.seen and not others:
                     _note(standing, sight.time, sight)
                 continue
-            trail = trails[s]
             # What was taken for this track before is taken again, before a nearer stranger.
             known = standing is not None and trail is not None and standing.trail == trail.number
             cost = (self.rules.gate * distance) ** 2 + spread
