@@ -27,6 +27,8 @@ EARLY_LOOKS, EARLY_TURNS = 1.5, 1.95
 SAME_BAND = 1.0
 # Sensors below this miss weight only hear who transmits.
 HEARS_ONLY = 0.15
+LEAST_VISIBLE = 0.02
+"""An object that a sensor never saw may come into its sight: its detections then join the track."""
 # Looks without a detection after which a track is lost to a sensor that looks at everything.
 LOST_AFTER = 2.5
 # A look teaches how much a sensor sees when this share of it has come.
@@ -68,6 +70,7 @@ def associate(
     chance = learned.detection_probability(slant)
     # Of a look that is just over, some detections may still be on their way.
     arrived = core.arrivals.share(batch.sensor, core.now - middle)
+    _passed_over(core, bank, batch.sensor, h, chance=chance, slant=slant)
     chance = chance * (bank.visible[h.rows, batch.sensor] * arrived)
     probability, detected, prior, after = _resolve(
         core, bank, batch, h, chance=chance, elapsed=elapsed
@@ -97,6 +100,88 @@ def associate(
     real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
     free = np.clip(1.0 - taken, 0.0, 1.0)
     return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
+
+
+def _passed_over(
+    core: Core,
+    bank: TrackBank,
+    sensor: int,
+    h: Hypotheses,
+    *,
+    chance: FloatArray,
+    slant: FloatArray,
+) -> None:
+    """Count the looks since a track's last one in which nothing was near it.
+
+    Where several looks come between two calls of `settle`, nothing else would count them: a track
+    that is detected again has its last look now.
+
+    Args:
+        core: state and settings.
+        bank: changed in place.
+        sensor: whose frame it is.
+        h: the frame's hypotheses.
+        chance: (U,) detection probability where the tracks are.
+        slant: (U,) how far they are, metres.
+    """
+    learned = core.state.sensors[sensor]
+    weight = learned.model.miss_weight
+    if weight <= 0.5:
+        return
+    gap = h.when - bank.last_look[h.rows, sensor]
+    missed = np.rint(np.nan_to_num(gap) / learned.patience()) - 1.0
+    some = np.flatnonzero(missed >= 1.0)
+    if not len(some):
+        return
+    rows, looks = h.rows[some], np.minimum(missed[some], 10.0)
+    prior = bank.probability()[rows]
+    count_looks(
+        core, bank, rows, sensor, chance=chance[some], looks=looks, slant=slant[some], prior=prior
+    )
+
+
+def count_looks(
+    core: Core,
+    bank: TrackBank,
+    rows: IntArray,
+    sensor: int,
+    *,
+    chance: FloatArray,
+    looks: FloatArray,
+    slant: FloatArray,
+    prior: FloatArray,
+) -> FloatArray:
+    """Count looks that gave nothing against tracks, and learn from them.
+
+    Args:
+        core: state and settings.
+        bank: changed in place.
+        rows: (U,) distinct tracks.
+        sensor: who looked.
+        chance: (U,) its detection probability where they are.
+        looks: (U,) how many looks gave nothing.
+        slant: (U,) how far they are, metres.
+        prior: (U,) existence before.
+
+    Returns:
+        (U,) change of the existence log-odds.
+    """
+    learned = core.state.sensors[sensor]
+    visible = bank.visible[rows, sensor]
+    silent = (1.0 - chance * learned.model.miss_weight) ** looks
+    survives = 1.0 - visible + visible * silent
+    after = prior * survives / (1.0 - prior + prior * survives)
+    never = bank.sensor_hits[rows, sensor] < 0.5
+    unseen = np.maximum(visible * silent / survives, LEAST_VISIBLE)
+    bank.visible[rows, sensor] = np.where(never, unseen, visible)
+    old = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
+    old &= bank.sensor_hits[rows, sensor] > ESTABLISHED
+    ranged = bank is core.state.kinematic
+    learned.learn_detection(slant[old], np.zeros(int(old.sum())), looks[old], ranged)
+    delta = shift(bank, rows, logit(after), core.parameters.log_odds_limit)
+    if learned.model.miss_weight > 0.5:
+        bank.hit_rate[rows] *= 0.85**looks
+    return delta
 
 
 def _resolve(
@@ -198,7 +283,8 @@ def _look_done(
     sure = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
     # False tracks are short: their misses would teach that the sensor sees little.
     old = sure & (bank.sensor_hits[rows, sensor] > ESTABLISHED) & (arrived > WHOLE)
-    learned.learn_detection(slant[old], detected[old], np.ones(int(old.sum())))
+    ranged = bank is core.state.kinematic
+    learned.learn_detection(slant[old], detected[old], np.ones(int(old.sum())), ranged)
     clear = hit & sure & (detected > 0.9) & np.isfinite(bank.sensor_last[rows, sensor])
     learned.learn_revisit((h.when - bank.sensor_last[rows, sensor])[clear])
     bank.last_look[rows, sensor] = h.when

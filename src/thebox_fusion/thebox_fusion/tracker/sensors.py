@@ -30,6 +30,8 @@ PRIOR_NUMBERED: FloatArray = np.array([0.3, 0.7, 0.965, 0.97, 0.98, 0.99, 0.995,
 # time between them, seconds.
 SWEEP_FEWEST, SWEEP_PLOTS = 16, 64
 SWEEP_FASTEST, SWEEP_SLOWEST = 0.04, 0.4
+# Looks that what is assumed of a sensor's detection probability is worth.
+DETECTION_PRIOR = 4.0
 # Detections by a sensor after which its misses of a track teach how much the sensor sees.
 ESTABLISHED = 4.0
 SLOWEST_TURN = 15.0
@@ -44,7 +46,8 @@ class SensorState:
         clutter: where false plots come from; ``bearing_clutter``, how many false bearings in
             one look.
         revisit: seconds between looks.
-        hits, looks: (BINS,) weighted counts for the detection probability by range.
+        hits, looks: (BINS,) weighted counts for the detection probability by range; ``ranged``,
+            their sums over objects whose range is known.
         sweep: (M, 2) times and bearings of some of the last plots; ``turning`` when they lie on
             a beam that turns steadily.
         tried, proved: (PROVEN,) tracks that looked real after so many detections, and those of
@@ -58,9 +61,9 @@ class SensorState:
         self.together_share = 0.0
         self.clutter = ClutterMap(model.clutter_per_look, model.max_range)
         self.bearing_clutter = model.clutter_per_look
-        strength = 4.0
-        self.looks: FloatArray = np.full(BINS, strength)
-        self.hits: FloatArray = np.full(BINS, strength * model.detection_probability)
+        self.looks: FloatArray = np.zeros(BINS)
+        self.hits: FloatArray = np.zeros(BINS)
+        self.ranged = (0.0, 0.0)
         self.last_frame = math.nan
         self.intervals: FloatArray = np.zeros(0)
         self.frame_intervals: FloatArray = np.zeros(0)
@@ -97,7 +100,12 @@ class SensorState:
     def detection_probability(self, slant: FloatArray) -> FloatArray:
         """Return the learned detection probability at slant ranges."""
         index = self.bin_of(slant)
-        result: FloatArray = np.clip(self.hits / self.looks, 0.02, 0.995)[index]
+        # Few looks tell of the whole reach, many of the range: each bin's prior is the mean.
+        weight = DETECTION_PRIOR
+        seen, looked = self.ranged
+        mean = (seen + weight * self.model.detection_probability) / (looked + weight)
+        chance = (self.hits + weight * mean) / (self.looks + weight)
+        result: FloatArray = np.clip(chance, 0.02, 0.995)[index]
         return result
 
     def covers(self, bearing: FloatArray, slant: FloatArray) -> BoolArray:
@@ -193,18 +201,31 @@ class SensorState:
         self.clutter.stretch(slant)
         self.clutter.learn(slant, bearing, false_weight, self._looks(elapsed))
 
-    def learn_detection(self, slant: FloatArray, detected: FloatArray, weight: FloatArray) -> None:
-        """Count looks at tracks that surely exist."""
+    def learn_detection(
+        self, slant: FloatArray, detected: FloatArray, weight: FloatArray, ranged: bool
+    ) -> None:
+        """Count looks at tracks that surely exist.
+
+        Args:
+            slant: (M,) how far they are, metres.
+            detected: (M,) probability that the look detected each.
+            weight: (M,) how many looks it were.
+            ranged: whether their range is known. What is seen of those says what to expect where
+                nothing was seen yet; a mere bearing may have been a chance one.
+        """
+        if not len(slant):
+            return
         index = self.bin_of(slant)
         self.looks += np.bincount(index, weights=weight, minlength=BINS)
-        self.hits += np.bincount(
-            index,
-            weights=weight * detected,
-            minlength=BINS,
-        )
+        self.hits += np.bincount(index, weights=weight * detected, minlength=BINS)
         shrink = 200.0 / np.maximum(self.looks, 200.0)
         self.looks *= shrink
         self.hits *= shrink
+        if ranged:
+            seen = self.ranged[0] + float((weight * detected).sum())
+            looked = self.ranged[1] + float(weight.sum())
+            fade = 200.0 / max(looked, 200.0)
+            self.ranged = (seen * fade, looked * fade)
 
     def patience(self) -> float:
         """Return the seconds after which a look is missing.

@@ -13,9 +13,9 @@ from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import change_states, decay, doomed, logit, shift
 from .gate import aspect, bearing_offsets
+from .looks import count_looks
 from .measure import wrap
 from .merge import duplicates
-from .sensors import ESTABLISHED
 from .types import BoolArray, FloatArray, IntArray
 from .update import Dynamics
 
@@ -24,8 +24,6 @@ PASSED_BELOW = 0.02
 PASSED_AFTER = 10.0
 PASSED_LOOKS = 4.0
 USUAL_CHANCE = 0.9
-LEAST_VISIBLE = 0.02
-"""An object that a sensor never saw may come into its sight: its detections then join the track."""
 
 KNOWN_DIRECTION = math.radians(3.0)
 """A kinematic track whose direction is less well known than this takes no camera's track."""
@@ -82,21 +80,17 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
         looks = np.floor((due - bank.last_look[rows, sensor]) / revisit - (slack - 1.0) + 1e-9)
         looks = np.clip(looks, 1.0, 10.0)
         chance = learned.detection_probability(seen.slant[rows])
-        visible = bank.visible[rows, sensor]
-        silent = (1.0 - chance * learned.model.miss_weight) ** looks
-        prior = bank.probability()[rows]
-        survives = 1.0 - visible + visible * silent
-        after = prior * survives / (1.0 - prior + prior * survives)
-        never = bank.sensor_hits[rows, sensor] < 0.5
-        unseen = np.maximum(visible * silent / survives, LEAST_VISIBLE)
-        bank.visible[rows, sensor] = np.where(never, unseen, visible)
-        old = (bank.state[rows] != TENTATIVE) & (prior > 0.9)
-        old &= bank.sensor_hits[rows, sensor] > ESTABLISHED
-        learned.learn_detection(seen.slant[rows][old], np.zeros(int(old.sum())), looks[old])
-        delta = shift(bank, rows, logit(after), p.log_odds_limit)
+        delta = count_looks(
+            core,
+            bank,
+            rows,
+            sensor,
+            chance=chance,
+            looks=looks,
+            slant=seen.slant[rows],
+            prior=bank.probability()[rows],
+        )
         bank.last_look[rows, sensor] += looks * revisit
-        if learned.model.miss_weight > 0.5:
-            bank.hit_rate[rows] *= 0.85**looks
         told = np.abs(delta) > 0.01
         bank.note(rows[told], now, sensor, MISS, delta[told])
 
