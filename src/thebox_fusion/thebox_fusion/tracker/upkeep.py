@@ -11,7 +11,7 @@ import numpy as np
 from .bank import MERGED, MISS, REFUTED, TENTATIVE, TrackBank
 from .core import Core, rows_of
 from .detection import DetectionBatch
-from .existence import change_states, decay, doomed, logit, shift
+from .existence import change_states, decay, doomed, shift
 from .gate import aspect, bearing_offsets
 from .looks import count_looks
 from .measure import wrap
@@ -59,7 +59,7 @@ def settle(core: Core, now: float) -> None:
 
 
 def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -> None:
-    state, p = core.state, core.parameters
+    state = core.state
     seen = aspect(bank, now, state.own_position, float(dynamics.density[-1]))
     for sensor, learned in enumerate(state.sensors):
         if learned.model.miss_weight <= 0.0:
