@@ -13,10 +13,12 @@ from thebox_core.messages import MODALITIES, seconds, to_time
 from thebox_core.packed import Body, PackedTrack, body, stamp_of
 from thebox_fusion import tracker
 from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
+from thebox_fusion.tracker.ranging import RANGE_METHODS
 from thebox_interfaces.msg import Detection, Evidence, Track
 
 __all__ = [
     "OBJECT_CLASSES",
+    "RANGE_CODES",
     "set_range",
     "to_evidence",
     "to_packed_track",
@@ -53,6 +55,11 @@ _RANGE_METHODS = {
     Cue.SIZE.value: Track.RANGE_APPARENT_SIZE,
     Cue.SOUND.value: Track.RANGE_ACOUSTIC,
 }
+
+#: Track.RANGE_* by the index of the tracker's RANGE_METHODS.
+RANGE_CODES: NDArray[np.uint8] = np.array(
+    [_RANGE_METHODS[name] for name in RANGE_METHODS], dtype=np.uint8
+)
 
 _EVIDENCE_KINDS = {
     "born": Evidence.KIND_HIT,

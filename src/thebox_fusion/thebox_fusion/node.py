@@ -23,11 +23,11 @@ from thebox_core.ownship_listener import OwnShip
 from thebox_core.packed import PackedPicture, stamp_of
 from thebox_core.parameters import Value
 from thebox_core.qos import DETECTIONS, STATE
-from thebox_fusion.conversion import to_evidence, to_packed_track, to_plot
+from thebox_fusion.conversion import to_evidence, to_plot
 from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameters
+from thebox_fusion.packing import Packer
 from thebox_fusion.tracker import Detection as TrackerDetection
 from thebox_fusion.tracker import Tracker, TrackState
-from thebox_fusion.tracker.views import tracks_of
 from thebox_interfaces.msg import Detection, TrackArray
 from thebox_interfaces.srv import GetTrackEvidence
 
@@ -138,6 +138,7 @@ class Fusion(ManagedNode):
 
     def _begin(self) -> None:
         self.tracker = Tracker(tracker_parameters(self.values))
+        self._packer = Packer()
         self._waiting: list[Detection] = []
         self._next_cycle = 0.0
         self._last_cycle = -math.inf
@@ -245,11 +246,9 @@ class Fusion(ManagedNode):
     def _publish(self, now: float) -> None:
         stamp = stamp_of(now)
         # Extrapolated; the tracker's own time stays.
-        views = tracks_of(self.tracker.core, now, entries=1)
-        tracks = [to_packed_track(view, stamp) for view in views]
+        tracks, self._states = self._packer.pack(self.tracker.core, now, stamp)
         self._publisher.publish(PackedPicture(stamp, stamp_of(self._newest), tracks).write())
         self._published.add(now)
-        self._states = Counter(view.state for view in views)
 
     def _get_evidence(
         self, request: GetTrackEvidence.Request, response: GetTrackEvidence.Response

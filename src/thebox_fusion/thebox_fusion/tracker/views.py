@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from .bank import (
     TENTATIVE,
     TrackBank,
 )
+from .core import rows_of
 from .measure import wrap
 from .motion import collapse
-from .types import FloatArray, IntArray
+from .types import BoolArray, FloatArray, IntArray
 from .update import predict_rows
 from .view import LedgerEntry, TrackState, TrackView
 
@@ -180,17 +182,31 @@ def picture_of(core: Core, when: float) -> Picture:
     return positions, bearings
 
 
-def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]:
-    """Return views of all tracks at ``when``, firm ones with their newest ledger entries."""
+@dataclass(frozen=True)
+class Figures:
+    """The numbers of all tracks of a bank at one time; they change with every instant.
+
+    Attributes:
+        bank: whose tracks, N of them.
+        numbers: (N, 48), see `TrackView.numbers`.
+        observed: (N,) whether the range is observed; ``method`` (N,), index of RANGE_METHODS.
+        existence: (N,) probabilities.
+    """
+
+    bank: TrackBank
+    numbers: FloatArray
+    observed: BoolArray
+    method: IntArray
+    existence: FloatArray
+
+
+def figures_of(core: Core, when: float) -> list[Figures]:
+    """Return the numbers of all tracks as they are expected to be at ``when``."""
     state, p = core.state, core.parameters
     own = state.own_position
     if math.isfinite(state.own_time):
         own = own + state.own_velocity * max(0.0, min(when - state.own_time, 5.0))
-    keys_of: dict[int, list[int]] = {}
-    for key, serial in enumerate(state.keys.track.tolist()):
-        if serial >= 0:
-            keys_of.setdefault(serial, []).append(key)
-    result: list[TrackView] = []
+    result: list[Figures] = []
     for bank, dynamics in ((state.kinematic, core.motion), (state.bearings, core.drift)):
         if not len(bank):
             continue
@@ -235,69 +251,142 @@ def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]
         numbers = np.concatenate(
             [centre, spread.reshape(count, 36), np.stack(told, axis=1)], axis=1
         )
-        # Plain lists: element by element, arrays are many times slower.
-        columns = np.stack(
-            [*told, bank.probability(), bank.first_seen, bank.last_hit, np.rint(bank.hits)], axis=1
-        ).tolist()
-        flags = zip(
-            bank.number.tolist(),
-            bank.state.tolist(),
-            observed.tolist(),
-            method.tolist(),
-            bank.key.tolist(),
-            (bank.sensor_hits > 0.5).tolist(),
-            (bank.label_score.sum(axis=1) > 0.0).tolist(),
-            strict=True,
-        )
-        # Of the many that come and go, one line is enough.
-        shown = _newest(core, bank, rows, 1)
-        firm = np.flatnonzero(bank.state != TENTATIVE)
-        if entries > 1:
-            for row, lines in zip(firm.tolist(), _newest(core, bank, firm, entries), strict=True):
-                shown[row] = lines
-        for row, (serial, stage, ranged, how, key, heard, labelled) in enumerate(flags):
-            newest = shown[row]
-            keys = [key] if key >= 0 else keys_of.get(serial, [])
-            label, share = _label(core, bank.label_score[row]) if labelled else ("", 0.0)
-            value = columns[row]
-            result.append(
-                TrackView(
-                    id=core.id_of(serial),
-                    number=core.number_of(serial),
-                    state=TrackState(stage),
-                    position=centre[row, :3],
-                    velocity=centre[row, 3:],
-                    covariance=spread[row],
-                    bearing=value[0],
-                    bearing_sigma=value[1],
-                    elevation=value[2],
-                    elevation_sigma=value[3],
-                    range=value[4],
-                    range_sigma=value[5],
-                    range_observed=ranged,
-                    range_method=ranging.RANGE_METHODS[how],
-                    existence=value[6],
-                    reason=newest[-1].text if newest else "",
-                    label=label,
-                    label_probability=share,
-                    keys=frozenset(":".join(core.key_names[k]) for k in keys),
-                    sensors=tuple(
-                        name for name, hit in zip(core.sensor_names, heard, strict=False) if hit
-                    ),
-                    frequencies=tuple(
-                        f
-                        for f in (float(state.keys.frequency[k]) for k in keys)
-                        if math.isfinite(f)
-                    ),
-                    rssi=_power(core, keys) if keys else math.nan,
-                    first_seen=value[7],
-                    last_updated=value[8],
-                    detection_count=int(value[9]),
-                    numbers=numbers[row],
-                    ledger=newest,
-                )
-            )
+        result.append(Figures(bank, numbers, observed, method, bank.probability()))
     return result
+
+
+def marks_of(core: Core, bank: TrackBank) -> FloatArray:
+    """Return (N, C) what a view rests on apart from its `Figures`.
+
+    A track whose marks are the same as before has the same reason, label, keys, sensors,
+    frequencies, power, times and count: its words need not be made again.
+    """
+    table = core.state.keys
+    count = len(bank)
+    newest = (np.arange(count), (bank.ledger_count - 1) % bank.ledger_length)
+    keys = np.flatnonzero(table.track >= 0)
+    rows = rows_of(bank, table.track[keys])
+    keys, rows = keys[rows >= 0], rows[rows >= 0]
+    alone = np.flatnonzero(bank.key >= 0)
+    keys, rows = np.concatenate([keys, bank.key[alone]]), np.concatenate([rows, alone])
+    heard = np.nan_to_num(table.time[keys])
+    of_keys = (
+        keys + 1.0,
+        heard,
+        heard * keys,
+        np.nan_to_num(table.frequency[keys]),
+        np.nan_to_num(table.rssi[keys]),
+    )
+    columns = [
+        bank.ledger_count,
+        *(ring[newest] for ring in (bank.ledger_time, bank.ledger_sensor, bank.ledger_kind)),
+        *(ring[newest] for ring in (bank.ledger_delta, bank.ledger_after)),
+        bank.first_seen,
+        bank.last_hit,
+        np.rint(bank.hits),
+        bank.label_score.sum(axis=1),
+        bank.label_score.max(axis=1),
+        bank.label_score.argmax(axis=1),
+        *(np.bincount(rows, weights=value, minlength=count) for value in of_keys),
+    ]
+    sensors = np.packbits(bank.sensor_hits > 0.5, axis=1)
+    marks: FloatArray = np.concatenate([np.stack(columns, axis=1), sensors], axis=1)
+    return marks
+
+
+def views_of(core: Core, figures: Figures, rows: IntArray, entries: int) -> list[TrackView]:
+    """Return views of the tracks ``rows``, firm ones with so many ledger entries."""
+    bank, table = figures.bank, core.state.keys
+    keys_of: dict[int, list[int]] = {}
+    for key, serial in enumerate(table.track.tolist()):
+        if serial >= 0:
+            keys_of.setdefault(serial, []).append(key)
+    numbers = figures.numbers[rows]
+    # Plain lists: element by element, arrays are many times slower.
+    columns = np.concatenate(
+        [
+            numbers[:, 42:],
+            np.stack(
+                [
+                    figures.existence[rows],
+                    bank.first_seen[rows],
+                    bank.last_hit[rows],
+                    np.rint(bank.hits[rows]),
+                ],
+                axis=1,
+            ),
+        ],
+        axis=1,
+    ).tolist()
+    flags = zip(
+        rows.tolist(),
+        bank.number[rows].tolist(),
+        bank.state[rows].tolist(),
+        figures.observed[rows].tolist(),
+        figures.method[rows].tolist(),
+        bank.key[rows].tolist(),
+        (bank.sensor_hits[rows] > 0.5).tolist(),
+        (bank.label_score[rows].sum(axis=1) > 0.0).tolist(),
+        strict=True,
+    )
+    # Of the many that come and go, one line is enough.
+    shown = _newest(core, bank, rows, 1)
+    firm = np.flatnonzero(bank.state[rows] != TENTATIVE)
+    if entries > 1:
+        more = _newest(core, bank, rows[firm], entries)
+        for place, lines in zip(firm.tolist(), more, strict=True):
+            shown[place] = lines
+    result: list[TrackView] = []
+    for place, (row, serial, stage, ranged, how, key, heard, labelled) in enumerate(flags):
+        newest = shown[place]
+        keys = [key] if key >= 0 else keys_of.get(serial, [])
+        label, share = _label(core, bank.label_score[row]) if labelled else ("", 0.0)
+        value = columns[place]
+        result.append(
+            TrackView(
+                id=core.id_of(serial),
+                number=core.number_of(serial),
+                state=TrackState(stage),
+                position=numbers[place, :3],
+                velocity=numbers[place, 3:6],
+                covariance=numbers[place, 6:42].reshape(6, 6),
+                bearing=value[0],
+                bearing_sigma=value[1],
+                elevation=value[2],
+                elevation_sigma=value[3],
+                range=value[4],
+                range_sigma=value[5],
+                range_observed=ranged,
+                range_method=ranging.RANGE_METHODS[how],
+                existence=value[6],
+                reason=newest[-1].text if newest else "",
+                label=label,
+                label_probability=share,
+                keys=frozenset(":".join(core.key_names[k]) for k in keys),
+                sensors=tuple(
+                    name for name, hit in zip(core.sensor_names, heard, strict=False) if hit
+                ),
+                frequencies=tuple(
+                    f for f in (float(table.frequency[k]) for k in keys) if math.isfinite(f)
+                ),
+                rssi=_power(core, keys) if keys else math.nan,
+                first_seen=value[7],
+                last_updated=value[8],
+                detection_count=int(value[9]),
+                numbers=numbers[place],
+                ledger=newest,
+            )
+        )
+    return result
+
+
+def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]:
+    """Return views of all tracks at ``when``, firm ones with their newest ledger entries."""
+    return [
+        view
+        for figures in figures_of(core, when)
+        for view in views_of(core, figures, np.arange(len(figures.bank)), entries)
+    ]
 
 
 def _power(core: Core, keys: list[int]) -> float:
@@ -315,4 +404,4 @@ def _label(core: Core, score: FloatArray) -> tuple[str, float]:
     return core.label_names[best], float(score[best]) / (total + 0.25)
 
 
-__all__ = ["ledger_of", "picture_of", "tracks_of"]
+__all__ = ["figures_of", "ledger_of", "marks_of", "picture_of", "tracks_of", "views_of"]

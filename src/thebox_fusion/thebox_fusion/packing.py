@@ -1,0 +1,101 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From the tracker's banks to a picture on the wire, many times a second.
+
+Where a track is changes with every instant; what is said of it (reason, label, keys, sensors)
+changes with evidence only. So the numbers of all tracks are written at once, and the words of a
+track are kept from picture to picture until its marks change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from thebox_core.packed import PackedTrack, Stamp
+from thebox_fusion.conversion import RANGE_CODES, to_packed_track
+from thebox_fusion.tracker import TrackState
+from thebox_fusion.tracker.core import Core
+from thebox_fusion.tracker.views import Figures, figures_of, marks_of, views_of
+
+_WORDS_AT = 400
+"""Bytes of a body before its words: numbers, range method, whether observed, existence."""
+
+
+class Packer:
+    """Packs pictures of one tracker; remembers the words of the last one's tracks."""
+
+    def __init__(self) -> None:
+        # Serial number -> its marks, the 16 bytes of its identity, and its words.
+        self._words: dict[int, tuple[bytes, bytes, bytes]] = {}
+
+    def pack(
+        self, core: Core, when: float, stamp: Stamp
+    ) -> tuple[list[PackedTrack], Counter[TrackState]]:
+        """Return all tracks as they are expected to be at ``when``, and how many in each state.
+
+        They are to the byte what `to_packed_track` makes of `tracks_of`.
+
+        Args:
+            core: of the tracker.
+            when: seconds.
+            stamp: ``when`` as (seconds, nanoseconds).
+        """
+        tracks: list[PackedTrack] = []
+        words: dict[int, tuple[bytes, bytes, bytes]] = {}
+        states: Counter[TrackState] = Counter()
+        for figures in figures_of(core, when):
+            serials = figures.bank.number.tolist()
+            self._renew(core, figures, serials, stamp, words)
+            block, width = _block(figures), _WORDS_AT
+            stages = figures.bank.state.tolist()
+            for row, (serial, stage) in enumerate(zip(serials, stages, strict=True)):
+                _, identity, rest = words[serial]
+                packed = block[row * width : (row + 1) * width] + rest
+                tracks.append(PackedTrack(stamp, identity, core.number_of(serial), stage, packed))
+            found, count = np.unique(figures.bank.state, return_counts=True)
+            for stage, number in zip(found.tolist(), count.tolist(), strict=True):
+                states[TrackState(stage)] += number
+        self._words = words
+        return tracks, states
+
+    def _renew(
+        self,
+        core: Core,
+        figures: Figures,
+        serials: list[int],
+        stamp: Stamp,
+        words: dict[int, tuple[bytes, bytes, bytes]],
+    ) -> None:
+        """Put the words of a bank's tracks into ``words``, made again where marks changed."""
+        table = np.ascontiguousarray(marks_of(core, figures.bank))
+        width = table.strides[0]
+        marks = table.tobytes()
+        changed: list[int] = []
+        for row, serial in enumerate(serials):
+            known = self._words.get(serial)
+            if known is not None and known[0] == marks[row * width : (row + 1) * width]:
+                words[serial] = known
+            else:
+                changed.append(row)
+        if not changed:
+            return
+        views = views_of(core, figures, np.array(changed, dtype=np.int64), 1)
+        for row, view in zip(changed, views, strict=True):
+            track = to_packed_track(view, stamp)
+            mark = marks[row * width : (row + 1) * width]
+            words[serials[row]] = (mark, track.id, bytes(track.body[_WORDS_AT:]))
+
+
+def _block(figures: Figures) -> bytes:
+    """Return what changes with every instant, `_WORDS_AT` bytes a track."""
+    count = len(figures.bank)
+    block = np.zeros((count, _WORDS_AT), dtype=np.uint8)
+    numbers = np.ascontiguousarray(figures.numbers, dtype="<f8")
+    block[:, :384] = numbers.view(np.uint8).reshape(count, 384)
+    block[:, 384] = RANGE_CODES[figures.method]
+    block[:, 385] = figures.observed
+    existence = np.ascontiguousarray(figures.existence, dtype="<f8")
+    block[:, 392:] = existence.view(np.uint8).reshape(count, 8)
+    return block.tobytes()
