@@ -19,6 +19,9 @@ from thebox_fusion.tracker import TrackState
 from thebox_fusion.tracker.core import Core
 from thebox_fusion.tracker.views import Figures, figures_of, marks_of, views_of
 
+LEAST_SHOWN = 0.05
+"""A tentative track less likely than this is in no picture: mostly a single plot, most of them
+false, that the next look takes back. In a flood they are many times as many as all others."""
 _WORDS_AT = 400
 """Bytes of a body before its words: numbers, range method, whether observed, existence."""
 
@@ -33,9 +36,10 @@ class Packer:
     def pack(
         self, core: Core, when: float, stamp: Stamp
     ) -> tuple[list[PackedTrack], Counter[TrackState]]:
-        """Return all tracks as they are expected to be at ``when``, and how many in each state.
+        """Return the tracks as they are expected to be at ``when``, and how many in each state.
 
-        They are to the byte what `to_packed_track` makes of `tracks_of`.
+        They are to the byte what `to_packed_track` makes of `tracks_of`, without the tentative ones
+        that are less likely than `LEAST_SHOWN`.
 
         Args:
             core: of the tracker.
@@ -45,16 +49,16 @@ class Packer:
         tracks: list[PackedTrack] = []
         words: dict[int, tuple[bytes, bytes, bytes]] = {}
         states: Counter[TrackState] = Counter()
-        for figures in figures_of(core, when):
-            serials = figures.bank.number.tolist()
+        for figures in figures_of(core, when, LEAST_SHOWN):
+            serials = figures.bank.number[figures.rows].tolist()
             self._renew(core, figures, serials, stamp, words)
             block, width = _block(figures), _WORDS_AT
-            stages = figures.bank.state.tolist()
-            for row, (serial, stage) in enumerate(zip(serials, stages, strict=True)):
+            stage_of = figures.bank.state[figures.rows]
+            for row, (serial, stage) in enumerate(zip(serials, stage_of.tolist(), strict=True)):
                 _, identity, rest = words[serial]
                 packed = block[row * width : (row + 1) * width] + rest
                 tracks.append(PackedTrack(stamp, identity, core.number_of(serial), stage, packed))
-            found, count = np.unique(figures.bank.state, return_counts=True)
+            found, count = np.unique(stage_of, return_counts=True)
             for stage, number in zip(found.tolist(), count.tolist(), strict=True):
                 states[TrackState(stage)] += number
         self._words = words
@@ -69,7 +73,7 @@ class Packer:
         words: dict[int, tuple[bytes, bytes, bytes]],
     ) -> None:
         """Put the words of a bank's tracks into ``words``, made again where marks changed."""
-        table = np.ascontiguousarray(marks_of(core, figures.bank))
+        table = np.ascontiguousarray(marks_of(core, figures.bank)[figures.rows])
         width = table.strides[0]
         marks = table.tobytes()
         changed: list[int] = []
@@ -90,7 +94,7 @@ class Packer:
 
 def _block(figures: Figures) -> bytes:
     """Return what changes with every instant, `_WORDS_AT` bytes a track."""
-    count = len(figures.bank)
+    count = len(figures.rows)
     block = np.zeros((count, _WORDS_AT), dtype=np.uint8)
     numbers = np.ascontiguousarray(figures.numbers, dtype="<f8")
     block[:, :384] = numbers.view(np.uint8).reshape(count, 384)

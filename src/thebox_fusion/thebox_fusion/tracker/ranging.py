@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .bank import TrackBank
-from .types import BoolArray, FloatArray
+from .types import BoolArray, FloatArray, IntArray
 
 MISFIT_LIMIT = 2.0
 RANGE_METHODS = ("none", "measured", "own-ship manoeuvre")
@@ -25,8 +25,8 @@ def log_range_mixture(
     return 0.5 * np.log(slant2), variance
 
 
-def manoeuvre_sigma(bank: TrackBank, slant: FloatArray) -> FloatArray:
-    """Return (N,) the relative range error that the own-ship's manoeuvre allows.
+def manoeuvre_sigma(bank: TrackBank, rows: IntArray, slant: FloatArray) -> FloatArray:
+    """Return (len(rows),) the relative range error that the own-ship's manoeuvre allows.
 
     The bearing of an object at constant velocity, seen from a straight path at constant speed,
     says nothing of its range (Nardone and Aidala, Observability criteria for bearings-only
@@ -34,7 +34,7 @@ def manoeuvre_sigma(bank: TrackBank, slant: FloatArray) -> FloatArray:
     departed from a straight line: that distance is the baseline of a triangulation with the
     summed information of the bearings.
     """
-    n, t, tt, e, nn, te, tn, ss, information = bank.own_path.T
+    n, t, tt, e, nn, te, tn, ss, information = bank.own_path[rows].T
     count = np.maximum(n, 1.0)
     var_t = np.maximum(tt - t * t / count, 1e-9)
     cov_e, cov_n = te - t * e / count, tn - t * nn / count
@@ -47,6 +47,7 @@ def manoeuvre_sigma(bank: TrackBank, slant: FloatArray) -> FloatArray:
 
 def triangulated(
     bank: TrackBank,
+    rows: IntArray,
     mixture: tuple[FloatArray, FloatArray, FloatArray],
     own: FloatArray,
     *,
@@ -57,7 +58,8 @@ def triangulated(
 
     Args:
         bank: of bearing-only tracks.
-        mixture: mean, covariance and weight (N, K, ...) of them, at one time.
+        rows: (N,) which of them.
+        mixture: mean, covariance and weight (N, K, ...) of those, at one time.
         own: the own-ship's position then.
         limit: the range counts as observed below this relative standard deviation, which both
             the own-ship's manoeuvre must allow and the filter claim.
@@ -70,8 +72,8 @@ def triangulated(
     centre, variance = log_range_mixture(mean, covariance, own)
     middle = (weight * centre).sum(axis=1)
     sigma = np.sqrt((weight * (variance + (centre - middle[:, None]) ** 2)).sum(axis=1))
-    observed: BoolArray = (manoeuvre_sigma(bank, np.exp(middle)) < limit) & (sigma < limit)
+    observed: BoolArray = (manoeuvre_sigma(bank, rows, np.exp(middle)) < limit) & (sigma < limit)
     # One that turns itself fits no straight flight, or fits one beside the own-ship, which can
     # explain every bearing.
-    observed &= (bank.misfit < MISFIT_LIMIT) & (middle > math.log(nearest))
+    observed &= (bank.misfit[rows] < MISFIT_LIMIT) & (middle > math.log(nearest))
     return middle, sigma, observed

@@ -107,14 +107,20 @@ def ledger_of(core: Core, track_id: str) -> list[LedgerEntry]:
 
 
 def pointed(
-    core: Core, bank: TrackBank, bearing: FloatArray, sigma: FloatArray, when: float
+    core: Core,
+    bank: TrackBank,
+    rows: IntArray,
+    *,
+    bearing: FloatArray,
+    sigma: FloatArray,
+    when: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (N,) bearings and sigmas: the trajectory's, or the plain filter's.
+    """Return bearings and sigmas of ``rows``: the trajectory's, or the plain filter's.
 
     The plain filter's count where the trajectory is less certain, or where the two disagree: then
     the emitter's apparent bearing does not move as an object does.
     """
-    direction, variance, time = bank.direction.T
+    direction, variance, time = bank.direction[rows].T
     wide = variance + core.parameters.bearing_wander**2 * np.maximum(when - time, 0.0)
     gap = np.abs(wrap(bearing - direction))
     plain = (variance > 0.0) & ((gap**2 > 4.0 * variance) | (wide < sigma**2))
@@ -150,6 +156,7 @@ def picture_of(core: Core, when: float) -> Picture:
         mean, covariance, weight = predict_rows(bank, every, np.full(len(bank), when), core.drift)
         _, _, observed = ranging.triangulated(
             bank,
+            every,
             (mean, covariance, weight),
             state.own_position,
             limit=p.range_observed_sigma,
@@ -162,7 +169,7 @@ def picture_of(core: Core, when: float) -> Picture:
         across = np.stack([r[:, 1], -r[:, 0]], axis=1)
         wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
-        bearing, wide = pointed(core, bank, bearing, wide, when)
+        bearing, wide = pointed(core, bank, every, bearing=bearing, sigma=wide, when=when)
         placed: FloatArray = np.array([p[1:3] for p in positions], dtype=np.float64).reshape(-1, 2)
         # The most certain first, so that a second emitter of one object is the one left out.
         for row in rows[np.argsort(sigma[rows], kind="stable")].tolist():
@@ -184,38 +191,47 @@ def picture_of(core: Core, when: float) -> Picture:
 
 @dataclass(frozen=True)
 class Figures:
-    """The numbers of all tracks of a bank at one time; they change with every instant.
+    """The numbers of tracks of a bank at one time; they change with every instant.
 
     Attributes:
-        bank: whose tracks, N of them.
+        bank: whose tracks; ``rows`` (N,), which of them.
         numbers: (N, 48), see `TrackView.numbers`.
         observed: (N,) whether the range is observed; ``method`` (N,), index of RANGE_METHODS.
         existence: (N,) probabilities.
     """
 
     bank: TrackBank
+    rows: IntArray
     numbers: FloatArray
     observed: BoolArray
     method: IntArray
     existence: FloatArray
 
 
-def figures_of(core: Core, when: float) -> list[Figures]:
-    """Return the numbers of all tracks as they are expected to be at ``when``."""
+def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
+    """Return the numbers of tracks as they are expected to be at ``when``.
+
+    Args:
+        core: of the tracker.
+        when: seconds.
+        least: tentative tracks whose existence is below this are left out.
+    """
     state, p = core.state, core.parameters
     own = state.own_position
     if math.isfinite(state.own_time):
         own = own + state.own_velocity * max(0.0, min(when - state.own_time, 5.0))
     result: list[Figures] = []
     for bank, dynamics in ((state.kinematic, core.motion), (state.bearings, core.drift)):
-        if not len(bank):
+        existence = bank.probability()
+        rows = np.flatnonzero((bank.state != TENTATIVE) | (existence >= least))
+        count = len(rows)
+        if not count:
             continue
-        count = len(bank)
-        rows = np.arange(count)
         mean, covariance, weight = predict_rows(bank, rows, np.full(count, when), dynamics)
         if bank is state.bearings:
             log_range, log_sigma, observed = ranging.triangulated(
                 bank,
+                rows,
                 (mean, covariance, weight),
                 own,
                 limit=p.range_observed_sigma,
@@ -246,12 +262,14 @@ def figures_of(core: Core, when: float) -> list[Figures]:
         bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
         elevation = np.arctan2(r[:, 2], ground)
         if bank is state.bearings:
-            bearing, bearing_sigma = pointed(core, bank, bearing, bearing_sigma, when)
+            bearing, bearing_sigma = pointed(
+                core, bank, rows, bearing=bearing, sigma=bearing_sigma, when=when
+            )
         told = (bearing, bearing_sigma, elevation, elevation_sigma, slant, slant_sigma)
         numbers = np.concatenate(
             [centre, spread.reshape(count, 36), np.stack(told, axis=1)], axis=1
         )
-        result.append(Figures(bank, numbers, observed, method, bank.probability()))
+        result.append(Figures(bank, rows, numbers, observed, method, existence[rows]))
     return result
 
 
@@ -294,36 +312,26 @@ def marks_of(core: Core, bank: TrackBank) -> FloatArray:
     return marks
 
 
-def views_of(core: Core, figures: Figures, rows: IntArray, entries: int) -> list[TrackView]:
-    """Return views of the tracks ``rows``, firm ones with so many ledger entries."""
+def views_of(core: Core, figures: Figures, chosen: IntArray, entries: int) -> list[TrackView]:
+    """Return views of the tracks ``chosen`` of ``figures``, firm ones with so many entries."""
     bank, table = figures.bank, core.state.keys
+    rows = figures.rows[chosen]
     keys_of: dict[int, list[int]] = {}
     for key, serial in enumerate(table.track.tolist()):
         if serial >= 0:
             keys_of.setdefault(serial, []).append(key)
-    numbers = figures.numbers[rows]
+    numbers = figures.numbers[chosen]
+    lasting = (bank.first_seen[rows], bank.last_hit[rows], np.rint(bank.hits[rows]))
     # Plain lists: element by element, arrays are many times slower.
     columns = np.concatenate(
-        [
-            numbers[:, 42:],
-            np.stack(
-                [
-                    figures.existence[rows],
-                    bank.first_seen[rows],
-                    bank.last_hit[rows],
-                    np.rint(bank.hits[rows]),
-                ],
-                axis=1,
-            ),
-        ],
-        axis=1,
+        [numbers[:, 42:], np.stack([figures.existence[chosen], *lasting], axis=1)], axis=1
     ).tolist()
     flags = zip(
         rows.tolist(),
         bank.number[rows].tolist(),
         bank.state[rows].tolist(),
-        figures.observed[rows].tolist(),
-        figures.method[rows].tolist(),
+        figures.observed[chosen].tolist(),
+        figures.method[chosen].tolist(),
         bank.key[rows].tolist(),
         (bank.sensor_hits[rows] > 0.5).tolist(),
         (bank.label_score[rows].sum(axis=1) > 0.0).tolist(),
@@ -385,7 +393,7 @@ def tracks_of(core: Core, when: float, entries: int = NEWEST) -> list[TrackView]
     return [
         view
         for figures in figures_of(core, when)
-        for view in views_of(core, figures, np.arange(len(figures.bank)), entries)
+        for view in views_of(core, figures, np.arange(len(figures.rows)), entries)
     ]
 
 
