@@ -273,26 +273,56 @@ def test_the_camera_is_left_alone_when_locked_unknown_or_already_there() -> None
 
 
 def test_a_search_goes_on_place_by_place_and_gives_up() -> None:
-    rules = CueRules(timeout=30.0)
+    rules = CueRules(timeout=10.0)
     cue = Cue(rules)
-    track = cue_track(elevation=math.nan)
+    track = cue_track(elevation=math.nan, range=900.0)
     at, places, now = pointing(bearing=3.0), set(), 0.0
-    while now < 29.0:
+    while not cue.abandoned:
         aim = cue.step(now, [track], {}, at)
         if aim is not None:
             places.add(aim.step)
             at = Pointing(now, aim.bearing, aim.elevation, aim.field_of_view)
-        if now > 9.0:  # pictures are slow to come: the track has more time
-            assert cue.target == "one"
-            cue.looked(View(at, 960, 540), {})
         cue.looked(View(at, 960, 540), {})
         now += 0.25
     assert len(places) >= 5
+    assert cue.abandoned == "one"
+    assert cue.abandoned_after == pytest.approx(now - 0.25)
+    assert 10.0 <= now < 11.0
+    assert cue.step(now + 1.0, [track], {}, at) is None
+    cue.step(now + 0.5 + rules.retry, [track], {}, at)
+    assert cue.target == "one"
+    # Pictures are slow to come: the track has more time.
+    cue = Cue(rules)
+    cue.step(0.0, [track], {}, at)
+    for now in (5.0, 11.0, 25.0):
+        cue.step(now, [track], {}, at)
+        assert cue.target == "one"
+        cue.looked(View(at, 960, 540), {})
     cue.step(31.0, [track], {}, at)
     assert cue.abandoned == "one"
-    assert cue.step(32.0, [track], {}, at) is None
-    cue.step(31.5 + rules.retry, [track], {}, at)
-    assert cue.target == "one"
+
+
+def test_a_search_that_has_looked_everywhere_ends() -> None:
+    cue = Cue(CueRules())
+    track = cue_track(range=math.nan)  # as of a false alarm: a direction, well known
+    at, now = pointing(), 0.0
+    while not cue.abandoned:
+        aim = cue.step(now, [track], {}, at)
+        if aim is not None:
+            at = Pointing(now, aim.bearing, aim.elevation, aim.field_of_view)
+        cue.looked(View(at, 960, 540), {})
+        now += 0.2
+    assert now < 0.5 * cue.rules.timeout
+    # What was seen, however faintly, is looked at until its time is over.
+    cue, now = Cue(CueRules()), 0.0
+    seen = {"one": Standing(seen=0.1, seen_at=(1.0, 0.1))}
+    while not cue.abandoned:
+        aim = cue.step(now, [track], seen, at)
+        if aim is not None:
+            at = Pointing(now, aim.bearing, aim.elevation, aim.field_of_view)
+        cue.looked(View(at, 960, 540), seen)
+        now += 0.2
+    assert now > cue.rules.timeout
 
 
 def test_what_was_seen_is_looked_at_large_and_where_it_was_seen() -> None:

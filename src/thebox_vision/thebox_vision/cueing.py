@@ -24,6 +24,8 @@ _ROUGH_ELEVATION = 0.1
 _PREEMPTS = 2.0
 # Looks a second with which a track's time is its time; with fewer it has more, up to so many times.
 _LOOKS_RATE, _STRETCH = 3.0, 3.0
+# A search is over when an object that is there would have been found but for one in fifty.
+_FOUND_NOTHING, _LEAST_LOOKS = 0.02, 12
 _LOWEST = -0.03  # elevation that a search over all heights begins at, radians
 
 
@@ -122,6 +124,8 @@ class Cue:
         self.can_zoom = True
         #: Track that was let go without a verdict at the last step.
         self.abandoned = ""
+        #: Seconds that it had.
+        self.abandoned_after = 0.0
         self.cue_to_confirm: list[float] = []
         self._search: Search | None = None
         self._seen = -math.inf
@@ -195,7 +199,11 @@ class Cue:
             if track.camera_only and self._shadowed(track, tracks):
                 worth[track.id] = 0.0
         if self.target:
+            before = self.target
             self._check_target(now, held, standings, worth)
+            if not self.target and before in held:
+                # Tried just now, or not worth it: not the next one either.
+                worth[before] = self.priority(held[before], standings.get(before), now)
         if not self.target:
             best = max(worth, key=worth.__getitem__, default="")
             if not best or worth[best] <= 0.0:
@@ -257,8 +265,8 @@ class Cue:
         elif judged and standing is not None and standing.time >= self.since:
             self.cue_to_confirm.append(standing.time - self.since)
             self._let_go(now)
-        elif self._spent(now) > self.rules.timeout:
-            self.abandoned = self.target
+        elif self._spent(now) > self.rules.timeout or self._searched(held[self.target], standing):
+            self.abandoned, self.abandoned_after = self.target, now - self.since
             self._let_go(now)
         elif not held[self.target].confidence >= 0.5 * self.rules.confidence:
             # It has turned out to be hardly there, while the camera was on its way.
@@ -268,6 +276,15 @@ class Cue:
             if any(t.confirmed and worth[t.id] > _PREEMPTS * mine for t in held.values()):
                 # Not tried in earnest: it has its turn again at once when the other one is done.
                 self.target = ""
+
+    def _searched(self, track: CueTrack, standing: Standing | None) -> bool:
+        """Whether all places of the search were looked at, several times, and nothing was there."""
+        search = self._search
+        if search is None or search.looks < _LEAST_LOOKS:
+            return False
+        if standing is not None and standing.seen >= self.since:
+            return False
+        return search.left(self._prior(track)) < _FOUND_NOTHING
 
     def _spent(self, now: float) -> float:
         """Seconds that the target has had, as far as pictures were looked at meanwhile."""

@@ -473,9 +473,9 @@ class Vision(ManagedNode):
             locked=self._held_by not in ("", _OWN_NAME),
         )
         if self.cue.abandoned:
-            seconds_spent = self.values["cue.timeout"]
+            spent = f"{self.cue.abandoned_after:.0f} s"
             self.verifier.give_up(
-                self.cue.abandoned, now, f"no verdict within {seconds_spent:g} s of looking for it"
+                self.cue.abandoned, now, f"no verdict within {spent} of looking for it"
             )
         if aim is not None and newest is not None and now - self._last_slew >= _SLEW_SPACING:
             self._last_slew = now

@@ -148,10 +148,19 @@ class Search:
             self._aim = self._best(prior, pointing)
         return self._aim
 
-    def _best(self, prior: Prior, pointing: Pointing) -> tuple[float, float]:
+    def left(self, prior: Prior) -> float:
+        """How likely an object that is there has not been found by the pictures so far."""
+        weight = self._weight(prior)
+        total = float(weight.sum())
+        return float((weight * np.exp(self._missed)).sum()) / total if total > 0.0 else 1.0
+
+    def _weight(self, prior: Prior) -> NDArray[np.float64]:
         offset = wrap(prior.bearing - self.middle)
         weight: NDArray[np.float64] = prior.up(self._y)[:, None] * prior.across(self._x - offset)
-        weight = weight * np.exp(self._missed)
+        return weight
+
+    def _best(self, prior: Prior, pointing: Pointing) -> tuple[float, float]:
+        weight = self._weight(prior) * np.exp(self._missed)
         total = float(weight.sum())
         if total <= 0.0:
             low, high = prior.rise
