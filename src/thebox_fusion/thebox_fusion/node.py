@@ -38,6 +38,8 @@ _DISCOVERY_PERIOD = 0.5
 _SETTLE_AFTER = 1.0  # seconds that the tracker's time stays behind the clock in a silent sky
 _LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this ...
 _READING = 2.0  # ... but a cycle's cost is left for reading: else each takes in one detection
+_QUIET = 0.002  # seconds of silence that end a look whose plots come all at once ...
+_LOOK_MAX = 0.02  # ... or so many after the first of them, whatever still comes
 _WAITED_MAX = 5.0  # seconds that a detection may have waited more than the newest one with it
 _BEHIND = 2.0  # seconds between a detection's receipt and its picture that are worth a warning
 _WAITING_LIMIT = 20_000  # detections; a picture that far behind is of no use
@@ -48,8 +50,10 @@ class Fusion(ManagedNode):
     """Runs the tracker on what the sensors publish.
 
     A cycle runs as soon as detections are there, spaced by ``publish_rate_max`` and by
-    ``load_max``; a timer takes up what came in between. ``load_max`` spaces cycles, it never
-    lets the picture fall behind: the dearer the detections, the more of them go into one cycle.
+    ``load_max``; a timer takes up what came in between. Of a sensor whose plots come a look at a
+    time a cycle takes the whole look: half of it would be late to the other half. ``load_max``
+    spaces cycles, it never lets the picture fall behind: the dearer the detections, the more of
+    them go into one cycle.
     """
 
     PARAMETERS = FUSION_PARAMETERS
@@ -119,6 +123,10 @@ class Fusion(ManagedNode):
             self.create_timer(_DISCOVERY_PERIOD, self._discover, clock=clock),
             self.create_timer(1.0 / self.values["publish_rate_max"], self._tick, clock=clock),
         ]
+        self._wake = self.create_timer(1.0, self._on_wake, clock=clock)
+        self._wake.cancel()
+        self._cycle_timers.append(self._wake)
+        self._wakes_at = math.inf
 
     def _stop_timers(self) -> None:
         for timer in self.__dict__.pop("_cycle_timers", []):
@@ -141,6 +149,7 @@ class Fusion(ManagedNode):
         self._packer = Packer()
         self._waiting: list[Detection] = []
         self._next_cycle = 0.0
+        self._first_waits = -math.inf
         self._last_cycle = -math.inf
         self._newest = 0.0
         self._behind = 0.0
@@ -163,12 +172,33 @@ class Fusion(ManagedNode):
             del self._waiting[0]
             self.dropped += 1
         self.detections.add(message.sensor or "unnamed")
-        if self.steady() >= self._next_cycle:
+        at = self.steady()
+        if len(self._waiting) == 1:
+            self._first_waits = at
+        due = self._next_cycle
+        if self._comes_together(message.sensor) and at < self._first_waits + _LOOK_MAX:
+            due = max(due, at + _QUIET)
+        if at >= due:
+            self._cycle()
+        elif due != self._wakes_at:
+            self._wakes_at = due
+            self._wake.timer_period_ns = math.ceil(1e9 * (due - at))
+            self._wake.reset()
+
+    def _comes_together(self, sensor: str) -> bool:
+        """Whether the tracker has found that a sensor's plots come a look at a time."""
+        index = self.tracker.core.sensor_index.get(sensor, -1)
+        return index >= 0 and self.tracker.state.sensors[index].simultaneous
+
+    def _on_wake(self) -> None:
+        self._wake.cancel()
+        self._wakes_at = math.inf
+        if self._waiting:
             self._cycle()
 
     def _tick(self) -> None:
         at = self.steady()
-        if at < self._next_cycle:
+        if at < self._next_cycle or (self._waiting and at < self._wakes_at < math.inf):
             return
         if self._waiting or at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]:
             self._cycle()
