@@ -8,7 +8,7 @@ import ast
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -440,58 +440,6 @@ def test_a_camera_confirms_and_refutes() -> None:
 
     without = run(-1.0)
     assert run(0.1) < without < run(0.95)
-
-
-def _boxes(tracker: Tracker, path: Path2, begin: float, *, errors: Iterable[float]) -> None:
-    """A camera's boxes of an object, ten a second, each off by an error in bearing, radians."""
-    for i, error in enumerate(errors):
-        time = begin + 0.1 * i
-        r = path(time)
-        box = Detection(
-            "vision",
-            "VISION",
-            time,
-            bearing=math.atan2(r[0], r[1]) + error,
-            bearing_sigma=0.005,
-            elevation=math.atan2(r[2], math.hypot(r[0], r[1])),
-            elevation_sigma=0.002,
-            confidence=0.8,
-            label="drone",
-        )
-        tracker.add([box])
-
-
-def test_pictures_of_one_object_begin_no_second_track() -> None:
-    rng = np.random.default_rng(15)
-    path = line((-160.0, 170.0), (1.0, 0.5), up=56.0)
-    tracker = Tracker()
-    for t in range(0, 30, 3):
-        tracker.add([plot(rng, float(t), path(t), np.zeros(3))])
-        tracker.advance(float(t))
-    (radar,) = firm(tracker.tracks())
-    # They come in a lump, as from a busy machine: each is still a look of its own.
-    _boxes(tracker, path, 27.5, errors=[0.0] * 15)
-    (view,) = tracker.tracks(29.0)
-    assert view.id == radar.id
-    assert {"dspnor", "vision"} <= set(view.sensors)
-
-
-def test_a_cameras_track_joins_the_kinematic_one_that_it_is_of() -> None:
-    rng = np.random.default_rng(16)
-    path = line((-160.0, 170.0), (1.0, 0.5), up=56.0)
-    tracker = Tracker()
-    for t in range(0, 30, 3):
-        tracker.add([plot(rng, float(t), path(t), np.zeros(3))])
-        tracker.advance(float(t))
-    _boxes(tracker, path, 27.5, errors=[0.0] * 10)
-    (view,) = firm(tracker.tracks(28.5))
-    # The compass is off by three degrees in a turn, and comes back.
-    _boxes(tracker, path, 28.6, errors=[math.radians(3.0)] * 5)
-    assert len(tracker.tracks(29.1)) == 2
-    _boxes(tracker, path, 29.2, errors=[*np.linspace(math.radians(3.0), 0.0, 15), *[0.0] * 15])
-    for time in np.arange(29.2, 32.2, 0.1):
-        tracker.advance(float(time))
-    assert [v.id for v in tracker.tracks()] == [view.id]
 
 
 def test_two_tracks_of_one_object_become_one() -> None:
