@@ -38,6 +38,7 @@ _DISCOVERY_PERIOD = 0.5
 _SETTLE_AFTER = 1.0  # seconds that the tracker's time stays behind the clock in a silent sky
 _LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this ...
 _READING = 2.0  # ... but a cycle's cost is left for reading: else each takes in one detection
+_TICK = 0.005  # seconds within which a cycle that is due begins
 _QUIET = 0.002  # seconds of silence that end a look whose plots come all at once ...
 _LOOK_MAX = 0.02  # ... or so many after the first of them, whatever still comes
 _WAITED_MAX = 5.0  # seconds that a detection may have waited more than the newest one with it
@@ -121,12 +122,10 @@ class Fusion(ManagedNode):
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._cycle_timers = [
             self.create_timer(_DISCOVERY_PERIOD, self._discover, clock=clock),
-            self.create_timer(1.0 / self.values["publish_rate_max"], self._tick, clock=clock),
+            self.create_timer(
+                min(_TICK, 1.0 / self.values["publish_rate_max"]), self._tick, clock=clock
+            ),
         ]
-        self._wake = self.create_timer(1.0, self._on_wake, clock=clock)
-        self._wake.cancel()
-        self._cycle_timers.append(self._wake)
-        self._wakes_at = math.inf
 
     def _stop_timers(self) -> None:
         for timer in self.__dict__.pop("_cycle_timers", []):
@@ -148,7 +147,7 @@ class Fusion(ManagedNode):
         self.tracker = Tracker(tracker_parameters(self.values))
         self._packer = Packer()
         self._waiting: list[Detection] = []
-        self._next_cycle = 0.0
+        self._next_cycle = self._due = 0.0
         self._first_waits = -math.inf
         self._last_cycle = -math.inf
         self._newest = 0.0
@@ -175,32 +174,21 @@ class Fusion(ManagedNode):
         at = self.steady()
         if len(self._waiting) == 1:
             self._first_waits = at
-        due = self._next_cycle
+        self._due = self._next_cycle
         if self._comes_together(message.sensor) and at < self._first_waits + _LOOK_MAX:
-            due = max(due, at + _QUIET)
-        if at >= due:
+            self._due = max(self._due, at + _QUIET)
+        if at >= self._due:
             self._cycle()
-        elif due != self._wakes_at:
-            self._wakes_at = due
-            self._wake.timer_period_ns = math.ceil(1e9 * (due - at))
-            self._wake.reset()
 
     def _comes_together(self, sensor: str) -> bool:
         """Whether the tracker has found that a sensor's plots come a look at a time."""
         index = self.tracker.core.sensor_index.get(sensor, -1)
         return index >= 0 and self.tracker.state.sensors[index].simultaneous
 
-    def _on_wake(self) -> None:
-        self._wake.cancel()
-        self._wakes_at = math.inf
-        if self._waiting:
-            self._cycle()
-
     def _tick(self) -> None:
         at = self.steady()
-        if at < self._next_cycle or (self._waiting and at < self._wakes_at < math.inf):
-            return
-        if self._waiting or at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]:
+        idle = at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]
+        if at >= self._due if self._waiting else at >= self._next_cycle and idle:
             self._cycle()
 
     def _cycle(self) -> None:
@@ -236,6 +224,7 @@ class Fusion(ManagedNode):
         self._last_cycle = begun
         spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, _READING * cost))
         self._next_cycle = begun + max(1.0 / self.values["publish_rate_max"], spacing)
+        self._due = self._next_cycle
 
     def _recent(self, waiting: list[Detection]) -> list[Detection]:
         """Leave out, counted, what waited too long: a cycle must not be the dearer the later it is.
