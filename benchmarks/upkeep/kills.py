@@ -127,6 +127,8 @@ class Kills:
         self.process_times: dict[str, list[float]] = defaultdict(list)
         self.report_times: dict[str, list[float]] = defaultdict(list)
         self.gaps: list[float] = []
+        # Kills after which no picture came for as long as was waited.
+        self.silences: list[str] = []
         self.stories = 0
         self.acknowledged: list[str] = []
 
@@ -146,7 +148,8 @@ class Kills:
         if name in seen.reports:
             again = wait(lambda: seen.reports[name] > killed + max(back, 0.2))
             self.report_times[name].append(back + again)
-        wait(lambda: bool(seen.tracks) and seen.tracks[-1] > killed)
+        if wait(lambda: bool(seen.tracks) and seen.tracks[-1] > killed) > BACK:
+            self.silences.append(name)
         heard = [moment for moment in seen.tracks if moment > killed - 5.0]
         self.gaps.append(max((b - a for a, b in itertools.pairwise(heard)), default=0.0))
         self.stories += any(moment > killed for moment, _, _ in seen.told)
@@ -193,6 +196,7 @@ class Kills:
             },
             "longest_until_process_is_back_s": round(max(times), 2),
             "longest_gap_in_tracks_s": round(max(self.gaps, default=0.0), 2),
+            "no_tracks_after_kills_of": self.silences,
             "kills_after_which_an_event_told": self.stories,
             "acknowledged": len(self.acknowledged),
             "acknowledgements_lost": len(lost),
@@ -240,6 +244,7 @@ def main() -> int:
             subprocess.run(down, env=environment, check=False, stdout=sys.stderr)
     print(json.dumps({"planned": len(plan), **told}, indent=1))
     well = told["longest_until_process_is_back_s"] < 3.0 and not told["acknowledgements_lost"]
+    well = well and not told["no_tracks_after_kills_of"]
     return 0 if well else 1
 
 
