@@ -20,7 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     of its own. What fails twice is a fault. Tests without a graph get no second try.
     """
     for item in items:
-        if item.get_closest_marker("graph") is not None:
+        live = {"domain", "module_domain"} & set(getattr(item, "fixturenames", ()))
+        if live or item.get_closest_marker("graph") is not None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
