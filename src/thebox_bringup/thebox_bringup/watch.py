@@ -30,6 +30,8 @@ __all__ = ["LEVELS", "NodeHealth", "Watch"]
 LEVELS = {OK: "ok", WARN: "warning", ERROR: "error", STALE: "stale"}
 #: A node that has said nothing for this long is not there; diagnostics come once a second.
 _FRESH = 4.0
+#: What diagnostic_updater says of a node, at level OK, before the node has said anything.
+_STARTING = "Node starting up"
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class Watch:
                 for seen, status in self._statuses.get(node.name, {}).values()
                 if now - seen < _FRESH
             ]
-        if not fresh:
+        if not fresh or any(status.message == _STARTING for status in fresh):
             return NodeHealth()
         values = {pair.key: pair.value for status in fresh for pair in status.values}
         gravest = max(fresh, key=_level)
