@@ -296,6 +296,7 @@ class Up:
         if options.replay is not None and layout.replay_to is not None:
             self.replay_command = replay_command(options.replay, layout.replay_to, options.rate)
         self.run: Run | None = None
+        self._told: dict[str, int] = {}
 
     def start(self) -> Run:
         """Start the supervisor and its programs."""
@@ -393,6 +394,7 @@ class Up:
     def report_running(self, run: Run, watch: Watch, seconds: float) -> None:
         """Say what runs, where, and how to stop it."""
         states = run.states()
+        self._told = {name: state.pid for name, state in states.items()}
         namespace = self.options.namespace
         reach = os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"]
         say(f"\nTheBox is up after {seconds:.1f} s: every node healthy, tracks flowing.\n")
@@ -494,7 +496,8 @@ class Up:
 
     def stay(self, run: Run) -> None:
         """Watch over the processes until told to stop; say when one was started again."""
-        pids = {name: state.pid for name, state in run.states().items()}
+        # From what was told: one that was killed since then was started again since then.
+        pids = self._told or {name: state.pid for name, state in run.states().items()}
         while True:
             time.sleep(1.0)
             self._supervisor_alive(run)
