@@ -296,7 +296,6 @@ class Up:
         if options.replay is not None and layout.replay_to is not None:
             self.replay_command = replay_command(options.replay, layout.replay_to, options.rate)
         self.run: Run | None = None
-        self._told: dict[str, int] = {}
 
     def start(self) -> Run:
         """Start the supervisor and its programs."""
@@ -336,11 +335,7 @@ class Up:
         well_but_silent: list[float] = []
 
         def done() -> bool:
-            if not run.alive:
-                raise UpError(
-                    f"the supervisor has ended; see {self.where.supervisor_log}:\n"
-                    + last_lines(self.where.supervisor_log)
-                )
+            self._supervisor_alive(run)
             problems[:] = self.problems(run, watch, silence_allowed=not self.layout.simulated)
             if not problems:
                 return True
@@ -394,7 +389,6 @@ class Up:
     def report_running(self, run: Run, watch: Watch, seconds: float) -> None:
         """Say what runs, where, and how to stop it."""
         states = run.states()
-        self._told = {name: state.pid for name, state in states.items()}
         namespace = self.options.namespace
         reach = os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"]
         say(f"\nTheBox is up after {seconds:.1f} s: every node healthy, tracks flowing.\n")
@@ -494,10 +488,8 @@ class Up:
                 + last_lines(self.where.supervisor_log)
             )
 
-    def stay(self, run: Run) -> None:
-        """Watch over the processes until told to stop; say when one was started again."""
-        # From what was told: one that was killed since then was started again since then.
-        pids = self._told or {name: state.pid for name, state in run.states().items()}
+    def stay(self, run: Run, pids: dict[str, int]) -> None:
+        """Watch over the processes until told to stop; say when one has another id than in pids."""
         while True:
             time.sleep(1.0)
             self._supervisor_alive(run)
@@ -561,6 +553,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         with Watch(up.domain, options.namespace) as watch:
             problems = up.wait_healthy(run, watch)
+            # Before anybody is told that it is up: what is killed from then on is told of.
+            pids = {name: state.pid for name, state in run.states().items()}
             if problems:
                 up.report_problems(problems)
                 if not options.keep:
@@ -576,7 +570,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if options.replay is not None and options.exit_after_replay:
             return status
-        up.stay(run)
+        up.stay(run, pids)
     except Stopped as stopped:
         status = stopped.status
         say(f"\n{signal.Signals(stopped.number).name}: stopping …")

@@ -37,6 +37,17 @@ def firm(tracks: list[TrackView]) -> list[TrackView]:
     return [v for v in tracks if v.state is not TrackState.TENTATIVE]
 
 
+def _followed(seed: int) -> tuple[Tracker, Path]:
+    """A tracker whose radar has followed one object for half a minute, and the object's path."""
+    rng = np.random.default_rng(seed)
+    path = line((-160.0, 170.0), (1.0, 0.5), up=56.0)
+    tracker = Tracker()
+    for t in range(0, 30, 3):
+        tracker.add([plot(rng, float(t), path(t), np.zeros(3))])
+        tracker.advance(float(t))
+    return tracker, path
+
+
 def _boxes(tracker: Tracker, path: Path, begin: float, *, errors: Iterable[float]) -> None:
     """A camera's boxes of an object, ten a second, each off by an error in bearing, radians."""
     for i, error in enumerate(errors):
@@ -57,12 +68,7 @@ def _boxes(tracker: Tracker, path: Path, begin: float, *, errors: Iterable[float
 
 
 def test_pictures_of_one_object_begin_no_second_track() -> None:
-    rng = np.random.default_rng(15)
-    path = line((-160.0, 170.0), (1.0, 0.5), up=56.0)
-    tracker = Tracker()
-    for t in range(0, 30, 3):
-        tracker.add([plot(rng, float(t), path(t), np.zeros(3))])
-        tracker.advance(float(t))
+    tracker, path = _followed(seed=15)
     (radar,) = firm(tracker.tracks())
     # They come in a lump, as from a busy machine: each is still a look of its own.
     _boxes(tracker, path, 27.5, errors=[0.0] * 15)
@@ -72,12 +78,7 @@ def test_pictures_of_one_object_begin_no_second_track() -> None:
 
 
 def test_a_cameras_track_joins_the_kinematic_one_that_it_is_of() -> None:
-    rng = np.random.default_rng(16)
-    path = line((-160.0, 170.0), (1.0, 0.5), up=56.0)
-    tracker = Tracker()
-    for t in range(0, 30, 3):
-        tracker.add([plot(rng, float(t), path(t), np.zeros(3))])
-        tracker.advance(float(t))
+    tracker, path = _followed(seed=16)
     _boxes(tracker, path, 27.5, errors=[0.0] * 10)
     (view,) = firm(tracker.tracks(28.5))
     # The compass is off by three degrees in a turn, and comes back.

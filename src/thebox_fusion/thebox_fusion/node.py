@@ -187,8 +187,9 @@ class Fusion(ManagedNode):
 
     def _tick(self) -> None:
         at = self.steady()
-        idle = at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]
-        if at >= self._due if self._waiting else at >= self._next_cycle and idle:
+        if at < self._due:
+            return
+        if self._waiting or at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]:
             self._cycle()
 
     def _cycle(self) -> None:

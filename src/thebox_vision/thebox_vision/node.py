@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from thebox_core.messages import seconds
 from thebox_core.node import ManagedNode, run
 from thebox_core.packed import PackedPicture, PackedTrack
 from thebox_core.qos import DETECTIONS, LATCHED, PICTURES, STATE
+from thebox_core.snapshots import snapshots_folder
 from thebox_interfaces.action import SlewTo
 from thebox_interfaces.msg import Detection, GimbalState, TrackArray, ZoneArray
 from thebox_interfaces.srv import SetZoom
@@ -34,7 +34,7 @@ from thebox_vision.association import Associator, Sight, Trail
 from thebox_vision.cueing import Aim, Cue, CueTrack
 from thebox_vision.detector import Box, Detector, ModelError, Region, open_detector, tiles, to_bgr8
 from thebox_vision.geometry import GimbalHistory, Pointing, View, wrap
-from thebox_vision.snapshots import Snapshots, default_folder
+from thebox_vision.snapshots import Snapshots
 from thebox_vision.verification import Candidate, Look, Standing, Verdict, Verifier
 from thebox_vision.vision_parameters import VISION_PARAMETERS, cue_rules, rules
 
@@ -384,9 +384,8 @@ class Vision(ManagedNode):
 
     def _save(self, id: str, standing: Standing, seen: _Seen, box: Box, text: str) -> None:
         """Keep a verdict's picture (in the worker's thread)."""
-        folder = self.values["snapshots.folder"]
         store = Snapshots(
-            Path(folder).expanduser() if folder else default_folder(), self.values["snapshots.keep"]
+            snapshots_folder(self.values["snapshots.folder"]), self.values["snapshots.keep"]
         )
         try:
             standing.snapshot = store.store(id, seen.stamp, to_bgr8(seen.image), box, text)

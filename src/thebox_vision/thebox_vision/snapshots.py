@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from thebox_vision.detector import Box, Image
 
-__all__ = ["Snapshots", "default_folder", "drawn"]
+__all__ = ["Snapshots", "drawn"]
 
 _COLOURS = {
     "drone": (60, 60, 255),
@@ -24,11 +24,6 @@ _COLOURS = {
     "helicopter": (60, 220, 255),
 }
 _NAME = re.compile(r"[0-9a-f-]{36}_\d+\.jpg")
-
-
-def default_folder() -> Path:
-    """Where snapshots go unless a parameter says otherwise."""
-    return Path.home() / ".local" / "share" / "thebox" / "snapshots"
 
 
 def drawn(image: NDArray[Any], boxes: Sequence[tuple[Box, str]]) -> Image:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from thebox_core.snapshots import snapshots_folder
+
 __all__ = ["Snapshots"]
 
 #: As the vision node names them: the track's UUID and milliseconds. No other file is served.
 _NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9]{1,20}\.jpg", re.ASCII)
-#: Where it keeps them while its own parameter is empty.
-_DEFAULT = "~/.local/share/thebox/snapshots"
 #: Seconds for which its answer serves.
 _ASKED_AGAIN = 30.0
 
@@ -31,7 +31,7 @@ class Snapshots:
 
     def __init__(self, parameters: Callable[[str], Awaitable[dict[str, Any]]], vision: str) -> None:
         self._parameters, self._vision = parameters, vision
-        self._folder = Path(_DEFAULT).expanduser()
+        self._folder = snapshots_folder("")
         self._due = 0.0
         self._asking = asyncio.Lock()
 
@@ -52,4 +52,4 @@ class Snapshots:
             values = await self._parameters(self._vision)
         except (LookupError, TimeoutError, asyncio.TimeoutError):
             return  # a node that has ended has left its pictures where they were
-        self._folder = Path(str(values.get("snapshots.folder") or _DEFAULT)).expanduser()
+        self._folder = snapshots_folder(str(values.get("snapshots.folder") or ""))
