@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,35 @@ def _take_domain() -> Iterator[int]:
 
 domain = pytest.fixture(_take_domain, name="domain")
 module_domain = pytest.fixture(_take_domain, scope="module", name="module_domain")
+
+
+# Above what Linux gives to sockets that name no port, and the ports of the domains above: a port
+# that was free when a test asked for it must still be free when its node takes it, and every
+# participant of every graph takes some of those.
+_PORTS = range(61000, 65536)
+
+
+class FreePorts:
+    """Gives UDP ports of the loopback that are free; each call another."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
+    def __call__(self) -> int:
+        for port in random.sample(_PORTS, len(_PORTS)):
+            if port in self._given:
+                continue
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            self._given.add(port)
+            return port
+        pytest.fail(f"no free UDP port from {_PORTS.start} to {_PORTS.stop - 1}")
+
+
+@pytest.fixture(scope="module")
+def free_port() -> Callable[[], int]:
+    """Gives UDP ports of the loopback that are free; each call another."""
+    return FreePorts()

@@ -12,7 +12,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -35,28 +34,6 @@ DRIVERS = {
     "ownship": "udp",
     "trakka": "tcp",
 }
-
-
-class _FreePorts:
-    """Gives UDP ports of the loopback that are free; each call another."""
-
-    def __init__(self) -> None:
-        self._given: set[int] = set()
-
-    def __call__(self) -> int:
-        while True:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = int(probe.getsockname()[1])
-            if port not in self._given:
-                self._given.add(port)
-                return port
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Gives UDP ports of the loopback that are free; each call another."""
-    return _FreePorts()
 
 
 def capture_file() -> Path | None:
@@ -258,10 +235,10 @@ def graph(
 
 @pytest.fixture(scope="module")
 def module_graph(
-    module_domain: int, tmp_path_factory: pytest.TempPathFactory
+    module_domain: int, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., LiveGraph]]:
     """As ``graph``, for boxes that all tests of a module share."""
-    yield from _start_graphs(module_domain, _FreePorts(), tmp_path_factory.mktemp("graph"))
+    yield from _start_graphs(module_domain, free_port, tmp_path_factory.mktemp("graph"))
 
 
 class Observer:

@@ -165,9 +165,9 @@ def test_taken_port_is_named_with_the_log(
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", free_port()))
         port = taken.getsockname()[1]
-        live = graph("--set", f"droneshield.source=udp://127.0.0.1:{port}", "--timeout", "8")
+        live = graph("--set", f"droneshield.source=udp://127.0.0.1:{port}", "--timeout", "15")
         assert live.wait_ended(PATIENCE) == 1
-    assert "Not healthy after 8 s" in live.output
+    assert "Not healthy after 15 s" in live.output
     assert f"UDP port {port} is taken" in live.output
     assert str(live.run_dir / "log" / "droneshield.log") in live.output
     assert live.processes() == {}

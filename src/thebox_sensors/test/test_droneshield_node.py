@@ -11,7 +11,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,6 @@ from thebox_sensors.ingest import Ingest
 pytestmark = pytest.mark.graph
 
 TOPIC = "detections/droneshield"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def emission(**fields: Any) -> bytes:
@@ -83,7 +77,7 @@ class Unit:
 
 
 @pytest.fixture
-def unit() -> Iterator[Unit]:
+def unit(free_port: Callable[[], int]) -> Iterator[Unit]:
     each = Unit(free_port())
     yield each
     each.close()
@@ -314,7 +308,9 @@ def test_a_fault_of_the_driver_costs_one_datagram(
     sent(live, unit, heard, emission())
 
 
-def test_source_changed_while_active_moves_the_port(live: Any, unit: Unit) -> None:
+def test_source_changed_while_active_moves_the_port(
+    live: Any, unit: Unit, free_port: Callable[[], int]
+) -> None:
     node, heard = started(live, unit)
     sent(live, unit, heard, emission())
     moved = Unit(free_port())
@@ -473,7 +469,9 @@ def test_a_second_unit_by_another_name(live: Any, unit: Unit) -> None:
     assert (got.sensor, got.header.frame_id) == ("mast", "mast_link")
 
 
-def test_composed_in_one_process_each_on_its_own(live: Any, unit: Unit) -> None:
+def test_composed_in_one_process_each_on_its_own(
+    live: Any, unit: Unit, free_port: Callable[[], int]
+) -> None:
     """Two drivers on one executor: one deactivated, faulty or flooded leaves the other alone."""
     other_unit = Unit(free_port())
     node, heard = started(live, unit)

@@ -168,15 +168,19 @@ def radar() -> Iterator[Callable[..., Radar]]:
 class Feed:
     """Sends datagrams to a driver's UDP port."""
 
-    def __init__(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, port: int) -> None:
+        self.port = port
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def __call__(self, *datagrams: bytes) -> None:
         for datagram in datagrams:
             self._socket.sendto(datagram, ("127.0.0.1", self.port))
+
+
+@pytest.fixture
+def feeds(free_port: Callable[[], int]) -> Callable[[], Feed]:
+    """Makes feeds, each to a port that is free."""
+    return lambda: Feed(free_port())
 
 
 def start(live: Any, feed: Feed, **parameters: Any) -> Any:
@@ -210,8 +214,8 @@ def own_ship(live: Any, node: Any, east: float, north: float, heading: float) ->
     live.wait(told, "the own-ship to be heard")
 
 
-def test_a_track_becomes_a_detection_with_position_and_velocity(live: Any) -> None:
-    feed = Feed()
+def test_a_track_becomes_a_detection_with_position_and_velocity(live: Any, feeds: Any) -> None:
+    feed = feeds()
     heard = live.listen(Detection, "detections/dspnor")
     node = start(live, feed, bearing_reference="bow", mounting_offset=0.1, range_sigma=7.0)
     own_ship(live, node, 1000.0, -500.0, heading=0.4)
@@ -256,8 +260,8 @@ def test_a_track_becomes_a_detection_with_position_and_velocity(live: Any) -> No
     assert {v.key: v.value for v in got.attributes} == {"amplitude": "100", "tentative": "true"}
 
 
-def test_stated_deviations_are_turned_with_the_axes(live: Any) -> None:
-    feed = Feed()
+def test_stated_deviations_are_turned_with_the_axes(live: Any, feeds: Any) -> None:
+    feed = feeds()
     heard = live.listen(Detection, "detections/dspnor")
     node = start(live, feed, mounting_offset=math.pi / 2)
     own_ship(live, node, 0.0, 0.0, heading=0.0)
@@ -275,8 +279,8 @@ def test_stated_deviations_are_turned_with_the_axes(live: Any) -> None:
     assert covariance[0, 0] == pytest.approx(25.0) and covariance[1, 1] == pytest.approx(400.0)
 
 
-def test_wgs_84_plots_need_the_datum_and_the_own_ship(live: Any) -> None:
-    feed = Feed()
+def test_wgs_84_plots_need_the_datum_and_the_own_ship(live: Any, feeds: Any) -> None:
+    feed = feeds()
     heard = live.listen(Detection, "detections/dspnor")
     node = start(live, feed)
     latitude, longitude = 59.01, 10.0
@@ -308,8 +312,8 @@ def test_time_of_day_over_midnight_belongs_to_the_right_day() -> None:
         assert parser.parse(datagram, arrived).records[0].time == pytest.approx(told, abs=0.01)
 
 
-def test_what_is_no_measurement_is_counted_not_published(live: Any) -> None:
-    feed = Feed()
+def test_what_is_no_measurement_is_counted_not_published(live: Any, feeds: Any) -> None:
+    feed = feeds()
     heard = live.listen(Detection, "detections/dspnor")
     node = start(live, feed)
     where = {"i040": polar(1000, 10.0)}
@@ -334,8 +338,8 @@ def test_what_is_no_measurement_is_counted_not_published(live: Any) -> None:
     assert node.accepted == 3
 
 
-def test_the_radars_own_messages_are_health(live: Any) -> None:
-    feed = Feed()
+def test_the_radars_own_messages_are_health(live: Any, feeds: Any) -> None:
+    feed = feeds()
     node = start(live, feed, stale_after=1.0)
     live.wait(lambda: live.level("dspnor: input") == 3, "stale before anything is heard")
 
@@ -357,9 +361,9 @@ def test_the_radars_own_messages_are_health(live: Any) -> None:
     assert node.rejected.total() == 0
 
 
-def test_status_is_polled_once_a_second_at_most_and_told(live: Any, radar: Any) -> None:
+def test_status_is_polled_once_a_second_at_most_and_told(live: Any, feeds: Any, radar: Any) -> None:
     server = radar()
-    feed = Feed()
+    feed = feeds()
     start(
         live,
         feed,
@@ -394,9 +398,9 @@ def test_status_is_polled_once_a_second_at_most_and_told(live: Any, radar: Any) 
     assert set(server.names) <= {"GetStatus", "GetServices", "GetSystemInfo"}
 
 
-def test_safe_mode_refuses_all_that_changes_the_radar(live: Any, radar: Any) -> None:
+def test_safe_mode_refuses_all_that_changes_the_radar(live: Any, feeds: Any, radar: Any) -> None:
     server = radar()
-    feed = Feed()
+    feed = feeds()
     start(live, feed, control__address="127.0.0.1", control__port=server.port)
     live.wait(lambda: "GetStatus" in server.names, "the first poll")
     sector = SetSector.Request(azimuth_start=[0.0], azimuth_end=[1.0], requested_by="operator:Ada")
@@ -411,9 +415,11 @@ def test_safe_mode_refuses_all_that_changes_the_radar(live: Any, radar: Any) -> 
     assert all(name.startswith("Get") for name in server.names)
 
 
-def test_commands_reach_the_radar_and_its_answer_the_operator(live: Any, radar: Any) -> None:
+def test_commands_reach_the_radar_and_its_answer_the_operator(
+    live: Any, feeds: Any, radar: Any
+) -> None:
     server = radar()
-    feed = Feed()
+    feed = feeds()
     start(
         live,
         feed,
@@ -469,10 +475,10 @@ def test_commands_reach_the_radar_and_its_answer_the_operator(live: Any, radar: 
 
 
 def test_a_radar_that_stops_answering_degrades_health_and_is_tried_again(
-    live: Any, radar: Any
+    live: Any, feeds: Any, radar: Any
 ) -> None:
     server = radar()
-    feed = Feed()
+    feed = feeds()
     start(
         live,
         feed,
@@ -490,9 +496,9 @@ def test_a_radar_that_stops_answering_degrades_health_and_is_tried_again(
     live.wait(lambda: live.level("dspnor: radar") == 0, "health ok again")
 
 
-def test_a_radar_is_discovered_by_its_beacon(live: Any, radar: Any) -> None:
+def test_a_radar_is_discovered_by_its_beacon(live: Any, feeds: Any, radar: Any) -> None:
     server = radar()
-    feed, beacons = Feed(), Feed()
+    feed, beacons = feeds(), feeds()
     start(
         live,
         feed,
@@ -509,9 +515,9 @@ def test_a_radar_is_discovered_by_its_beacon(live: Any, radar: Any) -> None:
     live.wait(lambda: int(live.value("dspnor: radar", "beacons_rejected")) > 0, "short ones")
 
 
-def test_a_hundred_circles_leave_nothing_behind(live: Any, radar: Any) -> None:
+def test_a_hundred_circles_leave_nothing_behind(live: Any, feeds: Any, radar: Any) -> None:
     server = radar()
-    feed, beacons = Feed(), Feed()
+    feed, beacons = feeds(), feeds()
     node = live.start(
         Dspnor,
         autostart=False,

@@ -36,12 +36,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 PATIENCE = 30.0
 
 
-def free_port(kind=socket.SOCK_DGRAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Sim:
     """The node in a process of its own, and an observer of it."""
 
@@ -98,17 +92,15 @@ class Sim:
         rclpy.shutdown(context=self.context)
 
 
-def quiet_ports():
+@pytest.fixture
+def quiet_ports(free_port):
     """Addresses that nothing else on the machine uses."""
     names = ("droneshield", "silvus", "mara", "dspnor", "ownship")
-    ports = {f"{name}.port": free_port() for name in names}
-    ports["trakka.port"] = free_port(socket.SOCK_STREAM)
-    ports["dspnor.control_port"] = free_port(socket.SOCK_STREAM)
-    ports["dspnor.beacon_port"] = free_port()
-    return ports
+    ports = ("trakka.port", "dspnor.control_port", "dspnor.beacon_port")
+    return {name: free_port() for name in (*(f"{name}.port" for name in names), *ports)}
 
 
-def test_the_node_plays_publishes_fails_on_command_and_stops(domain, tmp_path):
+def test_the_node_plays_publishes_fails_on_command_and_stops(domain, quiet_ports, tmp_path):
     truth_file = tmp_path / "truth.jsonl"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as driver:
         driver.bind(("127.0.0.1", 0))
@@ -117,7 +109,7 @@ def test_the_node_plays_publishes_fails_on_command_and_stops(domain, tmp_path):
             domain,
             tmp_path,
             {
-                **quiet_ports(),
+                **quiet_ports,
                 "scenario": "moving_vessel",
                 "seed": 3,
                 "rate": 2.0,
@@ -153,8 +145,10 @@ def test_the_node_plays_publishes_fails_on_command_and_stops(domain, tmp_path):
     assert {"shadow", "dinghy"} <= {o[0] for o in lines[0]["objects"]}
 
 
-def test_truth_is_told_in_the_map_that_the_own_ships_driver_has_placed(domain, tmp_path):
-    settings = {**quiet_ports(), "scenario": "moving_vessel", "publish_ownship": False}
+def test_truth_is_told_in_the_map_that_the_own_ships_driver_has_placed(
+    domain, quiet_ports, tmp_path
+):
+    settings = {**quiet_ports, "scenario": "moving_vessel", "publish_ownship": False}
     sim = Sim(domain, tmp_path, settings)
     try:
         sim.listen(TruthArray, "sim/truth")
@@ -197,10 +191,10 @@ def check_messages(sim):
     assert fix.longitude == pytest.approx(11.9746, abs=0.02)
 
 
-def test_the_node_renders_pictures(domain, tmp_path):
+def test_the_node_renders_pictures(domain, quiet_ports, tmp_path):
     pytest.importorskip("cv2", reason="OpenCV is not installed")
     settings = {"video.topic": "sim/picture", "video.width": 160, "video.height": 90}
-    sim = Sim(domain, tmp_path, {**quiet_ports(), **settings})
+    sim = Sim(domain, tmp_path, {**quiet_ports, **settings})
     try:
         sim.listen(Image, "sim/picture", PICTURES)
         sim.until(lambda: all(len(h) > 3 for h in sim.heard.values()), "pictures")

@@ -282,8 +282,12 @@ class Graph:
 
         self.wait(all_heard, 6.0)
         self._expected = self._ask_expected()
-        wanted = set(self._expected[0]) & speaking
-        self.wait(lambda: wanted <= set(self._heard), 4.0)
+        expected = set(self._expected[0])
+        # A node that reports may still be without a name: ROS's graph travels on its own topic.
+        self.wait(
+            lambda: expected & speaking <= set(self._heard) and expected <= set(self.nodes()),
+            patience,
+        )
 
     def reported(self, node: str) -> Reported:
         """What a node says of itself."""
