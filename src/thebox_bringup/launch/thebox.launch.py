@@ -16,12 +16,11 @@ from thebox_bringup.graph import NAMESPACE, NODES, PlannedProcess
 from thebox_bringup.layout import Layout, Wanted, lay_out
 from thebox_bringup.settings import write_file
 from thebox_bringup.site import read as read_site
+from thebox_bringup.transport import transport
 
 #: Seconds until a node that ended is started again.
 RESPAWN_DELAY = 2.0
 
-# Jazzy's Fast DDS reads the one, Kilted's the other.
-_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _YES_NO = ["true", "false"]
 _SENSORS = ",".join(node.name for node in NODES if node.group == "sensor")
 
@@ -131,13 +130,10 @@ def start(context: LaunchContext) -> list[Node]:
     return [action(process, layout, overrides, log_level) for process in layout.processes]
 
 
-def transport() -> list[SetEnvironmentVariable]:
+def shared_memory() -> list[SetEnvironmentVariable]:
     """Room for camera pictures in Fast DDS's shared memory, unless the site says otherwise."""
-    if any(os.environ.get(name) for name in _PROFILES):
-        return []
-    profile = str(Path(__file__).parent.parent / "config" / "fastdds.xml")
-    return [SetEnvironmentVariable(name, profile) for name in _PROFILES]
+    return [SetEnvironmentVariable(*variable) for variable in transport(os.environ).items()]
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*arguments(), *transport(), OpaqueFunction(function=start)])
+    return LaunchDescription([*arguments(), *shared_memory(), OpaqueFunction(function=start)])

@@ -39,6 +39,7 @@ from thebox_bringup.supervision import (
     starting,
     stop_run,
 )
+from thebox_bringup.transport import DISCOVERY_RANGE, transport
 from thebox_bringup.upkeep.archive import ArchiveError
 from thebox_bringup.upkeep.inventory import env_file
 from thebox_bringup.upkeep.restore import recover
@@ -303,10 +304,10 @@ class Up:
         environment["ROS_DOMAIN_ID"] = str(self.domain)
         # A ship's network has other people on it: discovery leaves this machine only when the
         # site says so.
-        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        os.environ[DISCOVERY_RANGE] = environment.setdefault(DISCOVERY_RANGE, "LOCALHOST")
+        environment.update(transport(environment))
         environment["PYTHONUNBUFFERED"] = "1"
         environment["RCUTILS_COLORIZED_OUTPUT"] = "0"
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = environment["ROS_AUTOMATIC_DISCOVERY_RANGE"]
         overrides = self.where.run / "overrides.yaml"
         with starting(self.where):
             refuse_or_clean(self.where)
@@ -390,7 +391,7 @@ class Up:
         """Say what runs, where, and how to stop it."""
         states = run.states()
         namespace = self.options.namespace
-        reach = os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"]
+        reach = os.environ[DISCOVERY_RANGE]
         say(f"\nTheBox is up after {seconds:.1f} s: every node healthy, tracks flowing.\n")
         say(f"  {'node':<14}{'state':<10}{'pid':>8}  what it says")
         for process in self.layout.processes:

@@ -20,7 +20,7 @@ from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.serialization import deserialize_message, serialize_message
 
-from thebox_core.health import OK
+from thebox_core.health import OK, WARN
 from thebox_core.messages import new_detection, new_track, to_time, to_uuid
 from thebox_core.packed import PackedPicture, PackedTrack
 from thebox_core.parameters import ParameterError
@@ -92,6 +92,17 @@ class Stage:
         self.tracks.publish(message)
         self.live.wait(lambda: len(self.ranged) > before, "the ranged picture")
         return self.ranged[-1]
+
+
+def test_a_tracker_that_falls_silent_is_told(live: Any) -> None:
+    stage = Stage(live)
+    stage.node._upstream.silent_after = 1.0
+    live.wait(lambda: live.level(HEALTH) == WARN, "the warning")
+    assert "nothing on tracks/fused for" in live.health[HEALTH].message
+    assert "see the health of fusion" in live.health[HEALTH].message
+    stage.node._upstream.silent_after = 5.0
+    stage.picture(radar_track())
+    live.wait(lambda: live.level(HEALTH) == OK, "its end")
 
 
 def test_power_gives_an_emitter_a_range_and_its_method(live: Any) -> None:

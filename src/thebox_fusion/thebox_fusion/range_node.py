@@ -20,6 +20,7 @@ from thebox_core.ownship_listener import OwnShip
 from thebox_core.packed import PackedPicture
 from thebox_core.parameters import Parameter, Value
 from thebox_core.qos import DETECTIONS, STATE
+from thebox_core.upstream import Upstream
 from thebox_fusion.conversion import set_range, to_readings, to_sighting
 from thebox_fusion.declared import declared
 from thebox_fusion.ranging import Cue, Ranger, RangingParameters
@@ -62,6 +63,7 @@ class RangeNode(ManagedNode):
         self.rejected = Tally()
         self.cycle = Latency()
         self._published = Rate()
+        self._upstream = Upstream("tracks/fused", "fusion")
         self._methods: Counter[str] = Counter()
         self._last_stamp = -math.inf
         super().__init__(name, **options)
@@ -94,6 +96,7 @@ class RangeNode(ManagedNode):
 
     def activate(self) -> None:
         """Subscribe to the tracks and to every sensor."""
+        self._upstream.begin(self.now())
         # Raw: of a picture only the numbers that a range changes are read and written.
         self._tracks = self.create_subscription(
             TrackArray, "tracks/fused", self._on_tracks, STATE, raw=True
@@ -158,6 +161,7 @@ class RangeNode(ManagedNode):
             self.get_logger().warning("the clock jumped back: the ranging begins anew")
             self.ranger = Ranger(_settings(self.values))
         self._last_stamp = stamp
+        self._upstream.heard(self.now())
         pose = self._own_ship.history.at(stamp)
         if math.isfinite(pose.east):
             self._own_position = np.nan_to_num(np.array([pose.east, pose.north, pose.up]))
@@ -186,6 +190,7 @@ class RangeNode(ManagedNode):
         if not self.is_active:
             report.findings.append(self.state)
             return
+        self._upstream.report(report, now)
         report.put("readings.used", self.ranger.readings_used)
         report.put("readings.of_no_track", self.ranger.readings_left)
         power = self.ranger.laws[Cue.POWER]

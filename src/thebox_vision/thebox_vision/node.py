@@ -26,6 +26,7 @@ from thebox_core.node import ManagedNode, run
 from thebox_core.packed import PackedPicture, PackedTrack
 from thebox_core.qos import DETECTIONS, LATCHED, PICTURES, STATE
 from thebox_core.snapshots import snapshots_folder
+from thebox_core.upstream import Upstream
 from thebox_interfaces.action import SlewTo
 from thebox_interfaces.msg import Detection, GimbalState, TrackArray, ZoneArray
 from thebox_interfaces.srv import SetZoom
@@ -72,6 +73,7 @@ class Vision(ManagedNode):
         self.inference = Latency()
         self.latency = Latency()
         self._frame_rate, self._seen_rate = Rate(), Rate()
+        self._upstream = Upstream("tracks/ranged", "range")
         self._worker: threading.Thread | None = None
         self._model_fault = ""
         self._backend = ""
@@ -121,6 +123,7 @@ class Vision(ManagedNode):
     def activate(self) -> None:
         """Load the model, listen to tracks, pictures and the gimbal."""
         self._begin()
+        self._upstream.begin(self.now())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         raw = self.values["camera.transport"] == "raw"
         kind = Image if raw else CompressedImage
@@ -414,6 +417,7 @@ class Vision(ManagedNode):
             self.get_logger().warning("the clock jumped back: the verification begins anew")
             self._begin()
         self._last_stamp = stamp
+        self._upstream.heard(self.now())
         self._tracks = picture.tracks
         names = [track.identity for track in self._tracks]
         self.verifier.forget(set(names))
@@ -532,6 +536,8 @@ class Vision(ManagedNode):
         if self.state not in ("inactive", "active"):
             report.findings.append(self.state)
             return
+        if self.is_active:
+            self._upstream.report(report, self.now())
         standings = list(self.verifier.standings.values())
         for name in ("NOT_LOOKED", "CONFIRMED", "REFUTED", "INCONCLUSIVE"):
             number = sum(s.verdict == getattr(Verdict, name) for s in standings)

@@ -1,0 +1,48 @@
+# Copyright 2026 The TheBox contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the box tells Fast DDS: room for camera pictures in the shared memory.
+
+With its default of half a megabyte a picture does not fit, and what else the same process publishes
+is thrown out with it. A profile gives it more, but ROS overrides the profile's transports where
+discovery is to stay on this machine (``ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST``): rmw_fastrtps
+puts its own in their place. There a second profile says all that it would say, and more room, and
+the range is left to the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+
+__all__ = ["DISCOVERY_RANGE", "transport"]
+
+DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+
+# Jazzy's Fast DDS reads the one, Kilted's the other.
+_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+# What finds others beyond this machine, whatever the range.
+_BEYOND = ("ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER")
+_SHARED, _LOCAL = "fastdds.xml", "fastdds_local.xml"
+
+
+def transport(given: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the box's processes need beside those given.
+
+    Args:
+        given: the environment that the processes would have.
+
+    Returns:
+        none where the site names a profile of its own, or another middleware than Fast DDS.
+    """
+    own = {name: given.get(name, "") for name in _PROFILES}
+    # Its own, or this function's choice for the local range, handed on with the rest.
+    if any(file and Path(file).name != _SHARED for file in own.values()):
+        return {}
+    if not given.get("RMW_IMPLEMENTATION", "rmw_fastrtps").startswith("rmw_fastrtps"):
+        return {}
+    local = given.get(DISCOVERY_RANGE) == "LOCALHOST" and not any(map(given.get, _BEYOND))
+    config = Path(get_package_share_directory("thebox_bringup")) / "config"
+    found = dict.fromkeys(_PROFILES, str(config / (_LOCAL if local else _SHARED)))
+    return {**found, DISCOVERY_RANGE: "SYSTEM_DEFAULT"} if local else found
