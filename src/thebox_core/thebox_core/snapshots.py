@@ -4,9 +4,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-__all__ = ["snapshots_folder"]
+__all__ = ["SNAPSHOT_NAME", "snapshots_folder"]
+
+#: Name of a snapshot: the track's UUID, and the picture's time in milliseconds.
+SNAPSHOT_NAME = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9]{1,20}\.jpg", re.ASCII
+)
 
 
 def snapshots_folder(setting: str) -> Path:

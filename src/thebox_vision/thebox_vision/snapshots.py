@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from thebox_core.snapshots import SNAPSHOT_NAME
 from thebox_vision.detector import Box, Image
 
 __all__ = ["Snapshots", "drawn"]
@@ -23,7 +23,6 @@ _COLOURS = {
     "airplane": (255, 170, 60),
     "helicopter": (60, 220, 255),
 }
-_NAME = re.compile(r"[0-9a-f-]{36}_\d+\.jpg")
 
 
 def drawn(image: NDArray[Any], boxes: Sequence[tuple[Box, str]]) -> Image:
@@ -90,7 +89,7 @@ class Snapshots:
     def _bound(self) -> None:
         # Only files of ours: the folder is an operator's parameter and may hold others.
         kept = sorted(
-            (p for p in self.folder.iterdir() if _NAME.fullmatch(p.name)),
+            (p for p in self.folder.iterdir() if SNAPSHOT_NAME.fullmatch(p.name)),
             key=lambda p: int(p.stem.rsplit("_", 1)[1]),
         )
         for old in kept[: max(len(kept) - self.keep, 0)]:

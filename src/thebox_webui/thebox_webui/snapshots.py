@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from thebox_core.snapshots import snapshots_folder
+from thebox_core.snapshots import SNAPSHOT_NAME, snapshots_folder
 
 __all__ = ["Snapshots"]
 
 #: As the vision node names them: the track's UUID and milliseconds. No other file is served.
-_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}_[0-9]{1,20}\.jpg", re.ASCII)
 #: Seconds for which its answer serves.
 _ASKED_AGAIN = 30.0
 
@@ -37,7 +35,7 @@ class Snapshots:
 
     async def find(self, name: str) -> Path | None:
         """The file of a snapshot; None: there is none of that name."""
-        if not _NAME.fullmatch(name):
+        if not SNAPSHOT_NAME.fullmatch(name):
             return None
         async with self._asking:
             if time.monotonic() >= self._due:
