@@ -40,13 +40,16 @@ from rclpy.timer import Timer
 
 from thebox_core.health import ERROR, Health, Report
 from thebox_core.parameters import Parameter, ParameterError, Value, check_unique
+from thebox_core.shared_memory import lost_ports
 
-__all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run", "spin"]
+__all__ = ["COMMON_PARAMETERS", "BoxNode", "DeafError", "ManagedNode", "NotReady", "run", "spin"]
 
 # A wake-up that is lost between a signal and the wait costs no more than this at the end.
 _SPIN_PERIOD = 1.0
 # A release that takes longer says where it stands, before the supervisor's patience ends.
 _RELEASE_PATIENCE = 5.0
+# Looks, one a _SPIN_PERIOD, that must find the same port lost.
+_DEAF_LOOKS = 3
 _LARGEST = sys.float_info.max
 _TYPES = {
     (bool, False): ParameterType.PARAMETER_BOOL,
@@ -407,17 +410,46 @@ class ManagedNode(_Parametered, LifecycleNode):
             report.findings.append(self._state)
 
 
+class DeafError(Exception):
+    """Nothing reaches this process any more; only a new one will hear again."""
+
+
+def _listening() -> Callable[[], None]:
+    """A check, for once a second, that raises DeafError when others lost the way to this process.
+
+    One look is not enough: for a moment a port that is opened anew may look like one that is lost.
+    """
+    looks = [set[str]() for _ in range(_DEAF_LOOKS)]
+
+    def check() -> None:
+        looks.append(lost_ports())
+        del looks[0]
+        lost = set.intersection(*looks)
+        if lost:
+            raise DeafError(
+                f"Fast DDS removed {', '.join(sorted(lost))}, through which this process is heard: "
+                "ending, to be started again"
+            )
+
+    return check
+
+
 def spin(executor: Executor) -> None:
     """Spin until SIGINT, SIGTERM or shutdown of the context.
 
     EventsExecutor.spin() waits without a deadline; where the wheels' C++ library turns that into a
     deadline that has passed, it spins a core and starves its own timers. A wait with a deadline
     is right everywhere.
+
+    Raises:
+        DeafError: others lost the way to this process (`thebox_core.shared_memory`).
     """
     never: Future = Future()
+    check = _listening()
     try:
         while rclpy.ok():
             executor.spin_until_future_complete(never, timeout_sec=_SPIN_PERIOD)
+            check()
     except (KeyboardInterrupt, ExternalShutdownException):
         return
 
@@ -426,7 +458,8 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
     """Run nodes in this process until SIGINT or SIGTERM, then release them; for entry points.
 
     Uses rclpy's EventsExecutor (about three times the single-threaded executor's messages). A
-    parameter that is not allowed ends the process with status 2 and the reason on stderr.
+    parameter that is not allowed ends the process with status 2 and the reason on stderr; one that
+    nothing reaches any more, with EX_TEMPFAIL, to be started again by the supervisor or by launch.
     """
     # Imported here: the module is experimental upstream, and only this line is to change.
     from rclpy.experimental.events_executor import EventsExecutor  # noqa: PLC0415
@@ -450,6 +483,9 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
             file=sys.stderr,
         )
         status = 2
+    except DeafError as error:
+        nodes[0].get_logger().fatal(str(error))
+        status = os.EX_TEMPFAIL
     finally:
         # A second Ctrl-C must not cut the release short: sockets and a moving gimbal depend on it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
