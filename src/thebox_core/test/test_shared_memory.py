@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS here: run through ./thebox test")
 
-from thebox_core.shared_memory import lost_ports
+from thebox_core.shared_memory import Deafness, lost_ports
 
 NODE = """
 from thebox_core.node import BoxNode, run
@@ -105,3 +105,15 @@ def test_only_a_port_of_its_own_that_is_gone_is_lost(
 
 def test_without_proc_there_are_no_ports_to_lose(tmp_path: Path) -> None:
     assert lost_ports(tmp_path) == set()
+
+
+def test_a_port_that_is_gone_for_a_moment_makes_nobody_deaf(tmp_path: Path) -> None:
+    (tmp_path / "fd").mkdir()
+    (tmp_path / "fd" / "3").symlink_to("/shm/fastrtps_port7_el")
+    gone = "7f00-7f01 rw-s 00000000 fe:00 11    /shm/fastrtps_port7 (deleted)\n"
+    deafness = Deafness()
+    told = []
+    for maps in (gone, gone, "", gone, gone, gone, gone):
+        (tmp_path / "maps").write_text(maps)
+        told.append(bool(deafness.look(tmp_path)))
+    assert told == [False] * 5 + [True] * 2

@@ -40,7 +40,7 @@ from rclpy.timer import Timer
 
 from thebox_core.health import ERROR, Health, Report
 from thebox_core.parameters import Parameter, ParameterError, Value, check_unique
-from thebox_core.shared_memory import lost_ports
+from thebox_core.shared_memory import Deafness
 
 __all__ = ["COMMON_PARAMETERS", "BoxNode", "DeafError", "ManagedNode", "NotReady", "run", "spin"]
 
@@ -48,8 +48,6 @@ __all__ = ["COMMON_PARAMETERS", "BoxNode", "DeafError", "ManagedNode", "NotReady
 _SPIN_PERIOD = 1.0
 # A release that takes longer says where it stands, before the supervisor's patience ends.
 _RELEASE_PATIENCE = 5.0
-# Looks, one a _SPIN_PERIOD, that must find the same port lost.
-_DEAF_LOOKS = 3
 _LARGEST = sys.float_info.max
 _TYPES = {
     (bool, False): ParameterType.PARAMETER_BOOL,
@@ -414,26 +412,6 @@ class DeafError(Exception):
     """Nothing reaches this process any more; only a new one will hear again."""
 
 
-def _listening() -> Callable[[], None]:
-    """A check, for once a second, that raises DeafError when others lost the way to this process.
-
-    One look is not enough: for a moment a port that is opened anew may look like one that is lost.
-    """
-    looks = [set[str]() for _ in range(_DEAF_LOOKS)]
-
-    def check() -> None:
-        looks.append(lost_ports())
-        del looks[0]
-        lost = set.intersection(*looks)
-        if lost:
-            raise DeafError(
-                f"Fast DDS removed {', '.join(sorted(lost))}, through which this process is heard: "
-                "ending, to be started again"
-            )
-
-    return check
-
-
 def spin(executor: Executor) -> None:
     """Spin until SIGINT, SIGTERM or shutdown of the context.
 
@@ -445,11 +423,16 @@ def spin(executor: Executor) -> None:
         DeafError: others lost the way to this process (`thebox_core.shared_memory`).
     """
     never: Future = Future()
-    check = _listening()
+    deafness = Deafness()
     try:
         while rclpy.ok():
             executor.spin_until_future_complete(never, timeout_sec=_SPIN_PERIOD)
-            check()
+            lost = deafness.look()
+            if lost:
+                raise DeafError(
+                    f"Fast DDS removed {', '.join(sorted(lost))}, through which this process is "
+                    "heard: ending, to be started again"
+                )
     except (KeyboardInterrupt, ExternalShutdownException):
         return
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["lost_ports"]
+__all__ = ["Deafness", "lost_ports"]
 
 _LOCK = re.compile(r"(.*fastrtps_port\d+)_el( \(deleted\))?")
 _DELETED = " (deleted)"
@@ -57,3 +57,20 @@ def lost_ports(process: Path = Path("/proc/self")) -> set[str]:
         return set()
     # Fast DDS may have opened a port anew; the old one is mapped for a moment longer.
     return own & gone - there
+
+
+class Deafness:
+    """Tells when a process has become deaf: one look is not enough.
+
+    For a moment a port that Fast DDS opens anew may look like one that is lost.
+    """
+
+    _LOOKS = 3
+
+    def __init__(self) -> None:
+        self._looks: list[set[str]] = []
+
+    def look(self, process: Path = Path("/proc/self")) -> set[str]:
+        """The ports that were lost in this look and the two before it, a second apart or so."""
+        self._looks = [*self._looks[1 - self._LOOKS :], lost_ports(process)]
+        return set.intersection(*self._looks) if len(self._looks) == self._LOOKS else set()
