@@ -161,8 +161,6 @@ def test_tracks_of_both_boxes_come_back_after_a_cut(
         **os.environ,
         "ROS_DOMAIN_ID": str(domain),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
-        # Both boxes are on this machine: shared memory would go round the network that is cut.
-        "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
         "THEBOX_ENV_FILE": os.devnull,
         "PYTHONUNBUFFERED": "1",
     }

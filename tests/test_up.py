@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -130,23 +129,6 @@ def test_killed_node_is_started_again_and_a_killed_supervisor_leaves_nothing(
     assert _until_gone(list(running.values())) == []
     assert live.wait_ended() == 1
     assert "the supervisor has ended" in live.output
-
-
-def test_process_that_nothing_reaches_any_more_is_started_again(
-    graph: Callable[..., Any],
-) -> None:
-    """What Fast DDS now and then does after a kill: a process's port is removed under it."""
-    live = graph()
-    live.wait_healthy()
-    running = live.processes()
-    for program, name in (("markers", "markers"), ("rosbridge_websocket", "rosbridge")):
-        locks = [file.path for file in psutil.Process(running[program]).open_files()]
-        ports = [path.removesuffix("_el") for path in locks if "fastrtps_port" in path]
-        if not ports:
-            pytest.skip("no shared memory of Fast DDS here")
-        Path(ports[0]).unlink()
-        again = live.wait_for(rf"{name} was started again, pid (\d+)")
-        assert int(again.group(1)) != running[program]
 
 
 def test_detached_box_runs_on_until_down(graph: Callable[..., Any]) -> None:

@@ -154,7 +154,7 @@ enter_ros() {
 enter_workspace() {
     enter_ros
     if [[ -z ${FASTRTPS_DEFAULT_PROFILES_FILE-}${FASTDDS_DEFAULT_PROFILES_FILE-} ]]; then
-        # Room for camera pictures in the shared memory. Jazzy reads the one name, Kilted the other.
+        # UDP alone (the file tells why). Jazzy reads the one name, Kilted the other.
         export FASTRTPS_DEFAULT_PROFILES_FILE=$THEBOX_ROOT/src/thebox_bringup/config/fastdds.xml
         export FASTDDS_DEFAULT_PROFILES_FILE=$FASTRTPS_DEFAULT_PROFILES_FILE
     fi

@@ -399,7 +399,7 @@ def network(report: Report) -> None:
         report.add(
             "sockets",
             WARNING,
-            f"net.core.rmem_max is {limit}: bursts of a sensor may be lost",
+            f"net.core.rmem_max is {limit}: bursts of a sensor and raw camera pictures may be lost",
             f"sudo sysctl -w net.core.rmem_max={WANTED_SOCKET_BYTES} net.core.rmem_default=1048576"
             " (to keep it: the same lines in /etc/sysctl.d/60-thebox.conf)",
         )
@@ -441,13 +441,6 @@ def network(report: Report) -> None:
         f"{os.environ.get('RMW_IMPLEMENTATION', 'the default middleware (Fast DDS)')}, "
         f"discovery range {os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET (default)')}",
         "" if fits else "a number from 0 to 101 fits Linux's ephemeral ports",
-    )
-    shared = shutil.disk_usage("/dev/shm").free // (1024 * 1024) if Path("/dev/shm").is_dir() else 0  # noqa: S108
-    report.add(
-        "dds",
-        OK if shared >= 64 else WARNING,
-        f"{shared} MB of shared memory free (Fast DDS uses it between processes)",
-        "" if shared >= 64 else "remount /dev/shm larger (docker run --shm-size=512m)",
     )
     report.facts.update(loopback=loopback, multicast=multicast, ros_domain_id=domain)
 

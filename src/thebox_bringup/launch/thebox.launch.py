@@ -130,10 +130,10 @@ def start(context: LaunchContext) -> list[Node]:
     return [action(process, layout, overrides, log_level) for process in layout.processes]
 
 
-def shared_memory() -> list[SetEnvironmentVariable]:
-    """Room for camera pictures in Fast DDS's shared memory, unless the site says otherwise."""
+def transports() -> list[SetEnvironmentVariable]:
+    """Fast DDS over UDP alone, unless the site says otherwise."""
     return [SetEnvironmentVariable(*variable) for variable in transport(os.environ).items()]
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*arguments(), *shared_memory(), OpaqueFunction(function=start)])
+    return LaunchDescription([*arguments(), *transports(), OpaqueFunction(function=start)])

@@ -1,6 +1,6 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What the box tells Fast DDS, and that a camera's picture passes whole."""
+"""What the box tells Fast DDS, and that a camera's pictures pass whole, without shared memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS here: run through ./thebox test")
@@ -96,10 +97,17 @@ def test_pictures_pass_whole_between_processes(domain: int, listener: str) -> No
             check=True,
             timeout=90.0,
         )
+        process = psutil.Process(sender.pid)
+        shared = [file.path for file in process.open_files() if "fastrtps" in file.path]
+        listening = {one.laddr.ip for one in process.net_connections("udp")}
     finally:
         sender.kill()
         sender.wait()
+    assert shared == [], "a killed process could hold up all others"
+    assert listening == {"127.0.0.1"}, "others could reach the box over the network"
     heard = json.loads(told.stdout)
     assert heard, "no picture at all"
-    # With half a megabyte of shared memory about a third came.
-    assert len(heard) >= 0.8 * (heard[-1] - heard[0] + 1), heard
+    # A third comes with a socket buffer of 200 kB, as Linux has it: a picture is 42 datagrams.
+    buffer = int(Path("/proc/sys/net/core/rmem_max").read_text(encoding="ascii"))
+    share = 0.8 if buffer >= 4 * 2**20 else 0.1
+    assert len(heard) >= share * (heard[-1] - heard[0] + 1), heard

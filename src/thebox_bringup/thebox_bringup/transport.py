@@ -1,12 +1,12 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What the box tells Fast DDS: room for camera pictures in the shared memory.
+"""What the box tells Fast DDS: UDP alone.
 
-With its default of half a megabyte a picture does not fit, and what else the same process publishes
-is thrown out with it. A profile gives it more, but ROS overrides the profile's transports where
-discovery is to stay on this machine (``ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST``): rmw_fastrtps
-puts its own in their place. There a second profile says all that it would say, and more room, and
-the range is left to the profile.
+Its shared memory does not survive the death of a process (`config/fastdds.xml` tells more). A
+profile says so, but ROS overrides a profile's transports where discovery is to stay on this machine
+(``ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST``): rmw_fastrtps puts its own in their place. There a
+second profile says all that it would say but for the shared memory, and the range is left to the
+profile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 # What finds others beyond this machine, whatever the range.
 _BEYOND = ("ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER")
-_SHARED, _LOCAL = "fastdds.xml", "fastdds_local.xml"
+_NETWORK, _LOCAL = "fastdds.xml", "fastdds_local.xml"
 
 
 def transport(given: Mapping[str, str]) -> dict[str, str]:
@@ -38,11 +38,11 @@ def transport(given: Mapping[str, str]) -> dict[str, str]:
     """
     own = {name: given.get(name, "") for name in _PROFILES}
     # Its own, or this function's choice for the local range, handed on with the rest.
-    if any(file and Path(file).name != _SHARED for file in own.values()):
+    if any(file and Path(file).name != _NETWORK for file in own.values()):
         return {}
     if not given.get("RMW_IMPLEMENTATION", "rmw_fastrtps").startswith("rmw_fastrtps"):
         return {}
     local = given.get(DISCOVERY_RANGE) == "LOCALHOST" and not any(map(given.get, _BEYOND))
     config = Path(get_package_share_directory("thebox_bringup")) / "config"
-    found = dict.fromkeys(_PROFILES, str(config / (_LOCAL if local else _SHARED)))
+    found = dict.fromkeys(_PROFILES, str(config / (_LOCAL if local else _NETWORK)))
     return {**found, DISCOVERY_RANGE: "SYSTEM_DEFAULT"} if local else found

@@ -40,9 +40,8 @@ from rclpy.timer import Timer
 
 from thebox_core.health import ERROR, Health, Report
 from thebox_core.parameters import Parameter, ParameterError, Value, check_unique
-from thebox_core.shared_memory import Deafness
 
-__all__ = ["COMMON_PARAMETERS", "BoxNode", "DeafError", "ManagedNode", "NotReady", "run", "spin"]
+__all__ = ["COMMON_PARAMETERS", "BoxNode", "ManagedNode", "NotReady", "run", "spin"]
 
 # A wake-up that is lost between a signal and the wait costs no more than this at the end.
 _SPIN_PERIOD = 1.0
@@ -408,31 +407,17 @@ class ManagedNode(_Parametered, LifecycleNode):
             report.findings.append(self._state)
 
 
-class DeafError(Exception):
-    """Nothing reaches this process any more; only a new one will hear again."""
-
-
 def spin(executor: Executor) -> None:
     """Spin until SIGINT, SIGTERM or shutdown of the context.
 
     EventsExecutor.spin() waits without a deadline; where the wheels' C++ library turns that into a
     deadline that has passed, it spins a core and starves its own timers. A wait with a deadline
     is right everywhere.
-
-    Raises:
-        DeafError: others lost the way to this process (`thebox_core.shared_memory`).
     """
     never: Future = Future()
-    deafness = Deafness()
     try:
         while rclpy.ok():
             executor.spin_until_future_complete(never, timeout_sec=_SPIN_PERIOD)
-            lost = deafness.look()
-            if lost:
-                raise DeafError(
-                    f"Fast DDS removed {', '.join(sorted(lost))}, through which this process is "
-                    "heard: ending, to be started again"
-                )
     except (KeyboardInterrupt, ExternalShutdownException):
         return
 
@@ -441,8 +426,7 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
     """Run nodes in this process until SIGINT or SIGTERM, then release them; for entry points.
 
     Uses rclpy's EventsExecutor (about three times the single-threaded executor's messages). A
-    parameter that is not allowed ends the process with status 2 and the reason on stderr; one that
-    nothing reaches any more, with EX_TEMPFAIL, to be started again by the supervisor or by launch.
+    parameter that is not allowed ends the process with status 2 and the reason on stderr.
     """
     # Imported here: the module is experimental upstream, and only this line is to change.
     from rclpy.experimental.events_executor import EventsExecutor  # noqa: PLC0415
@@ -466,9 +450,6 @@ def run(*factories: Callable[[], BoxNode | ManagedNode], args: Sequence[str] | N
             file=sys.stderr,
         )
         status = 2
-    except DeafError as error:
-        nodes[0].get_logger().fatal(str(error))
-        status = os.EX_TEMPFAIL
     finally:
         # A second Ctrl-C must not cut the release short: sockets and a moving gimbal depend on it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

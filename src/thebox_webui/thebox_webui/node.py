@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
 import time
@@ -25,7 +24,6 @@ from rclpy.qos import QoSProfile
 from thebox_core.health import ERROR, WARN, Report
 from thebox_core.node import BoxNode, run
 from thebox_core.parameters import Parameter, ParameterError
-from thebox_core.shared_memory import Deafness
 from thebox_webui.accounts import AccountsError, load_accounts
 from thebox_webui.metrics import Usage
 from thebox_webui.parameters import PANEL
@@ -37,7 +35,6 @@ __all__ = ["Panel", "main"]
 
 _ANSWER_WITHIN = 5.0
 _SCAN_EVERY = 10.0
-_BRIDGE = "rosbridge"
 
 
 class Panel(BoxNode):
@@ -50,7 +47,6 @@ class Panel(BoxNode):
         self.diagnostics = Diagnostics()
         self._processes: dict[str, psutil.Process] = {}
         self._scanned = -_SCAN_EVERY
-        self._bridge_pid, self._bridge_deafness = 0, Deafness()
         self._closing = False
         self._setup = self._read_setup()
         self._files = Files(self._static_folder())
@@ -147,32 +143,6 @@ class Panel(BoxNode):
         here = self.get_namespace()
         names = self.get_node_names_and_namespaces()
         self.diagnostics.saw([name for name, space in names if space == here])
-        self._mind_bridge()
-
-    def _mind_bridge(self) -> None:
-        """End the bridge's process when nothing reaches it any more, to be started again.
-
-        Every other node of the box does so itself (`thebox_core.node.run`); the bridge is not ours.
-        """
-        pids: dict[str, int] = {}
-        self._scan(pids, {_BRIDGE})
-        pid = pids.get(_BRIDGE)
-        # Whether it is there; what it uses is of no matter here.
-        usage = None if pid is None else self._usage_of(_BRIDGE, pid)
-        process = self._processes.get(_BRIDGE)
-        if usage is None or pid is None or process is None:
-            return
-        if pid != self._bridge_pid:
-            self._bridge_pid, self._bridge_deafness = pid, Deafness()
-        lost = self._bridge_deafness.look(Path(f"/proc/{pid}"))
-        if lost:
-            self.get_logger().error(
-                f"Fast DDS removed {', '.join(sorted(lost))}, through which the bridge is heard: "
-                "ending it, to be started again"
-            )
-            self._bridge_deafness = Deafness()
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
 
     async def _parameters_of(self, full: str) -> dict[str, Any]:
         """The present parameters of a node that can be set while it runs or at its start."""
@@ -286,7 +256,7 @@ class Panel(BoxNode):
                 continue
             for part in command[:3]:
                 name = Path(part).name
-                node = {"rosbridge_websocket": _BRIDGE, "sky": "sim"}.get(name, name)
+                node = {"rosbridge_websocket": "rosbridge", "sky": "sim"}.get(name, name)
                 if "/lib/" in part and node in wanted:
                     pids.setdefault(node, process.pid)
 

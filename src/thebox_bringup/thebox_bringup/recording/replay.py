@@ -436,7 +436,7 @@ def _play(bag: BagReader, options: argparse.Namespace) -> int:
     if options.drivers and not any(t.type == _RAW for t in bag.topics.values()):
         raise BagError(f"{bag.path} holds no raw bytes of sensors: play its topics")
     os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
-    os.environ.update(transport(os.environ))  # a bag may hold a camera's pictures
+    os.environ.update(transport(os.environ))
     rclpy.init(args=[], signal_handler_options=rclpy.SignalHandlerOptions.NO)
     player = Player(
         bag,
