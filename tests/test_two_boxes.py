@@ -131,7 +131,8 @@ class Process:
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            # To all of its group, as a terminal's Ctrl-C goes.
+            os.killpg(self.process.pid, signal.SIGINT)
             try:
                 self.process.wait(40.0)
             except subprocess.TimeoutExpired:
@@ -167,11 +168,11 @@ def test_tracks_of_both_boxes_come_back_after_a_cut(
     started: list[Process] = []
     try:
         if discovery == "server":
-            program = shutil.which("fast-discovery-server")
+            program = shutil.which("fastdds")
             if program is None:
-                pytest.skip("no fast-discovery-server here")
+                pytest.skip("no fastdds here, which runs a discovery server")
             environment["ROS_DISCOVERY_SERVER"] = f"{SERVER}:11811"
-            server = [program, "-i", "0", "-l", SERVER, "-p", "11811"]
+            server = [program, "discovery", "-i", "0", "-l", SERVER, "-p", "11811"]
             started.append(Process(network, "console", server, dict(environment)))
         console = Process(
             network, "console", [sys.executable, "-c", _CONSOLE, *BOXES], dict(environment)
