@@ -188,6 +188,13 @@ def test_files_headers_and_addresses(desk: Any) -> None:
     async def other_methods(client: Any) -> None:
         async with client.delete("/health") as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+        # From no page: that it is no address for that comes first.
+        async with client.post("/health") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+        async with client.get("/api/login") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        async with client.get("/api/nothing") as answer:
+            assert answer.status == 404
         async with client.head("/health") as answer:
             assert (answer.status, await answer.read()) == (200, b"")
 

@@ -243,7 +243,8 @@ class Server:
         get("/metrics", self._get_metrics)
         get("/openapi.json", self._get_openapi)
         get("/snapshots/{name}", self._get_snapshot)
-        get("/{path:.*}", self._get_file)
+        # What is under api/ is no file: a wrong method there is told with the right ones.
+        get("/{path:(?!api/).*}", self._get_file)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
         host = request.host if is_plain_host(request.host) else ""
@@ -317,7 +318,9 @@ class Server:
             return error_answer(
                 421, "this server does not go by that name; allowed_hosts can add it"
             )
-        if request.method == "POST" and not self._same_origin(request):
+        # Where nothing takes a POST the answer is 405, whoever asks.
+        taken = request.match_info.http_exception is None
+        if request.method == "POST" and taken and not self._same_origin(request):
             self.refused("origin", f"POST {request.path[:80]} from {origin_of(request)}")
             return error_answer(403, "only the panel's own page may ask for this")
         return await handler(request)
