@@ -1,6 +1,9 @@
 # Copyright 2026 The TheBox contributors
 # SPDX-License-Identifier: Apache-2.0
-"""All six drivers on the simulated harbour: a sensor that falls silent is told, and no other."""
+"""All six drivers on the simulated harbour.
+
+What they say lies where there is something, and a sensor that falls silent is told, and no other.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,42 @@ class Box:
             self._observer.wait(done)
         except AssertionError:
             raise AssertionError(f"health: {self.messages}") from None
+
+
+def test_every_sensor_points_at_what_there_is(graph: Callable[..., Any], observer: Any) -> None:
+    """A frame, a heading or a mounting that driver and sky understand differently shows here."""
+    from thebox_core.messages import seconds
+    from thebox_core.qos import DETECTIONS, STATE
+    from thebox_interfaces.msg import Detection, TruthArray
+
+    node = observer.node
+    truths: list[Any] = []
+    heard: dict[str, list[Any]] = {"droneshield": [], "silvus": [], "mara": [], "dspnor": []}
+    node.create_subscription(TruthArray, "/thebox/sim/truth", truths.append, STATE)
+    for name, messages in heard.items():
+        topic = f"/thebox/detections/{name}"
+        node.create_subscription(Detection, topic, messages.append, DETECTIONS)
+    live = graph("--scenario", "harbour", "--seed", "5", "--without", "markers,vision,panel")
+    live.wait_healthy()
+    observer.wait(lambda: all(len(messages) >= 60 for messages in heard.values()))
+
+    def off(message: Any) -> float:
+        """How far the nearest object's bearing is from what was measured, standard deviations."""
+        at = seconds(message.header.stamp)
+        truth = min(truths, key=lambda t: abs(seconds(t.header.stamp) - at))
+        told = [message.bearing, message.bearing_alternative]
+        gaps = [
+            abs(math.remainder(math.atan2(o.position.x, o.position.y) - bearing, math.tau))
+            for o in truth.objects
+            for bearing in told
+            if math.isfinite(bearing)
+        ]
+        return min(gaps) / math.hypot(message.bearing_std, math.radians(0.5))
+
+    for name, messages in heard.items():
+        bearings = [m for m in messages if math.isfinite(m.bearing)]
+        near = sum(off(message) < 3.5 for message in bearings)
+        assert near > 0.8 * len(bearings), f"{name}: {near} of {len(bearings)} near an object"
 
 
 def test_a_silent_sensor_turns_stale_and_no_other_and_back(

@@ -203,9 +203,12 @@ def test_silvus_says_no_heading_when_told_so():
 # --- MARA -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", ["json", "kv", "csv"])
-def test_mara_lines_are_their_dialect(dialect):
-    reports, datagrams, _ = play(load_scenario("harbour"), sensor("mara", dialect=dialect), 12.0)
+@pytest.mark.parametrize(
+    ("dialect", "reference"), [("json", "bow"), ("kv", "true"), ("csv", "bow")]
+)
+def test_mara_lines_are_their_dialect(dialect, reference):
+    unit = sensor("mara", dialect=dialect, bearing_reference=reference)
+    reports, datagrams, _ = play(load_scenario("harbour"), unit, 12.0)
     lines = b"".join(datagrams).decode().splitlines()
     records, beats = [], 0
     columns = None
@@ -235,8 +238,12 @@ def test_mara_lines_are_their_dialect(dialect):
     measured = [r.measurement for r in reports if r.measurement is not None]
     assert len(records) == len(measured) > 100
     assert 2 <= beats <= 3
-    for record, m in zip(records, measured, strict=True):
-        assert float(record["bearing_deg"]) == pytest.approx(math.degrees(m.bearing), abs=1e-3)
+    headings = [r.fields["heading"] for r in reports if r.measurement is not None]
+    assert min(headings) > 0.5, "a harbour where the bow points north would tell nothing"
+    for record, m, heading in zip(records, measured, headings, strict=True):
+        start = heading if reference == "bow" else 0.0
+        sent = math.radians(float(record["bearing_deg"]))
+        assert math.remainder(sent - (m.bearing - start), math.tau) == pytest.approx(0.0, abs=2e-5)
 
 
 def test_mara_sees_what_is_large_and_hears_what_is_loud():

@@ -93,6 +93,9 @@ class MaraSettings:
     heartbeat_s: float = setting(
         5.0, doc="time between heartbeats; 0: none", minimum=0.0, maximum=3600.0
     )
+    bearing_reference: str = setting(
+        "bow", doc="what the sent bearings start from", choices=("bow", "true")
+    )
     sensor_id: str = setting("mara-1", doc="how the station names itself")
 
 
@@ -190,7 +193,11 @@ class Mara(Sensor):
             key=f"{channel.lower()}-{number}",
             confidence=round(confidence, 3),
         )
-        return Report(world.time, measurement, {"label": label, "channel": channel})
+        return self._report(world, measurement, label, channel)
+
+    def _report(self, world: World, seen: Measurement, label: str, channel: str) -> Report:
+        fields = {"label": label, "channel": channel, "heading": world.own_ship.heading}
+        return Report(world.time, seen, fields)
 
     def _number(self, truth_id: str, channel: str, time: float) -> int:
         """Return the channel's track number; a track unseen for 5 s is lost and gets a new one."""
@@ -220,7 +227,7 @@ class Mara(Sensor):
             key=f"{channel.lower()}-{self._numbers}",
             confidence=round(float(self.rng.uniform(0.2, 0.6)), 3),
         )
-        return Report(world.time, measurement, {"label": "drone", "channel": channel})
+        return self._report(world, measurement, "drone", channel)
 
     def encode(self, reports: Sequence[Report]) -> list[bytes]:
         """Return the lines, several to a datagram; CSV names its columns in each datagram."""
@@ -252,11 +259,12 @@ class Mara(Sensor):
         else:
             dialect = s.dialect
             number = m.key.rsplit("-", 1)[1]
+            start = report.fields["heading"] if s.bearing_reference == "bow" else 0.0
             fields |= {
                 "object_id": number,
                 "track_id": m.key,
                 "confidence": m.confidence,
-                "bearing_deg": round(math.degrees(m.bearing), 3) % 360.0,
+                "bearing_deg": round(math.degrees(m.bearing - start), 3) % 360.0,
                 "elevation_deg": round(math.degrees(m.elevation), 3),
                 "range_m": round(m.range, 1),
                 "label": report.fields["label"],
