@@ -138,7 +138,7 @@ def test_gradients_agree_with_differences(kind: str) -> None:
     seen: list[np.ndarray] = []
 
     class Recorder(ScalarUpdate):
-        def apply(self, gradient, innovation, variance, valid, distance_cap=math.inf):  # type: ignore[no-untyped-def]
+        def apply(self, gradient, innovation, *_, **__):  # type: ignore[no-untyped-def]
             seen.append(np.pad(gradient[0, 0], (0, 6 - gradient.shape[-1])))
             seen.append(innovation[0, 0])
 

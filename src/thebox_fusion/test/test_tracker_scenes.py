@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import math
 import os
 from collections import defaultdict
@@ -83,6 +84,24 @@ def clutter(rng: np.random.Generator, t: float, count: int) -> list[Detection]:
 
 def firm(tracks: list[TrackView]) -> list[TrackView]:
     return [v for v in tracks if v.state is not TrackState.TENTATIVE]
+
+
+@pytest.mark.parametrize("claimed", [1.0, 0.6])
+def test_a_radar_without_elevation_lifts_nothing_that_does_not_move(claimed: float) -> None:
+    """Range and bearing of a boat tell nothing of its height, however long it lies there."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        tracker, own = Tracker(), np.array([0.0, 0.0, 4.0])
+        for t in range(240):
+            if rng.random() < 0.9:
+                seen = plot(rng, float(t), np.array([305.0, 180.0, -2.0]), own)
+                sigma = claimed * seen.bearing_sigma
+                tracker.add([dataclasses.replace(seen, bearing_sigma=sigma)])
+            tracker.advance(float(t))
+        (view,) = firm(tracker.tracks(240.0))
+        up, sigma = view.position[2], math.sqrt(view.covariance[2, 2])
+        assert abs(up + 2.0) < 2.0 * sigma
+        assert 20.0 < sigma < 90.0
 
 
 def test_one_object_is_one_track_with_an_honest_position() -> None:

@@ -15,6 +15,8 @@ import numpy as np
 
 from .types import BoolArray, FloatArray
 
+#: Most that height [m] and climb [m/s] are uncertain of what was never seen at an elevation.
+HEIGHT_MOST, CLIMB_MOST = 50.0, 2.0
 LOG_TWO_PI = float(np.log(2.0 * np.pi))
 
 
@@ -54,6 +56,8 @@ class ScalarUpdate:
         variance: FloatArray,
         valid: BoolArray,
         distance_cap: float = np.inf,
+        *,
+        held: BoolArray | None = None,
     ) -> None:
         """Apply one scalar measurement to the components.
 
@@ -64,6 +68,9 @@ class ScalarUpdate:
             valid: (P,) rows that have this measurement.
             distance_cap: the noise is raised until no innovation exceeds this squared
                 normalised distance (for measurements whose identity is certain).
+            held: (P, K) components whose height and climb the measurement leaves as they are: it
+                counts that they are uncertain, and tells nothing of them (the consider or
+                Schmidt-Kalman filter; Bar-Shalom et al. 2001, section 7.2).
         """
         if not valid.any():
             return
@@ -79,6 +86,22 @@ class ScalarUpdate:
         gap = np.where(keep, innovation, 0.0)
         self.mean += cross * (gap * inverse)[..., None]
         self.covariance -= (cross * inverse[..., None])[..., :, None] * cross[..., None, :]
+        if held is not None:
+            # What an update of the two would have taken is given back.
+            kept = np.where(held, inverse, 0.0)
+            up, climb = cross[..., 2], cross[..., 5]
+            self.mean[..., 2] -= up * gap * kept
+            self.mean[..., 5] -= climb * gap * kept
+            self.covariance[..., 2, 2] += up * up * kept
+            self.covariance[..., 5, 5] += climb * climb * kept
+            self.covariance[..., 2, 5] += up * climb * kept
+            self.covariance[..., 5, 2] += up * climb * kept
+            # Nor do they become vaguer than what is known of all that flies.
+            for axis, most in ((2, HEIGHT_MOST), (5, CLIMB_MOST)):
+                vague = np.sqrt(np.maximum(self.covariance[..., axis, axis], 1e-12))
+                share = np.where(held, np.minimum(most / vague, 1.0), 1.0)[..., None]
+                self.covariance[..., axis, :] *= share
+                self.covariance[..., :, axis] *= share
         squared = gap * gap * inverse
         self.distance += squared
         self.log_likelihood -= np.where(keep, 0.5 * (squared + LOG_TWO_PI + np.log(total)), 0.0)
@@ -99,8 +122,12 @@ class ScalarUpdate:
         alternative: FloatArray | None = None,
         shift: FloatArray | None = None,
         distance_cap: float = np.inf,
+        level: BoolArray | None = None,
     ) -> None:
-        """Apply bearings (P,); where ``alternative`` is known the nearer candidate counts."""
+        """Apply bearings (P,); where ``alternative`` is known the nearer candidate counts.
+
+        ``level`` (P,): as for `range`.
+        """
         r = self.relative(own, shift)
         ground = np.maximum(np.hypot(r[..., 0], r[..., 1]), 1.0)
         predicted = np.arctan2(r[..., 0], r[..., 1])
@@ -121,6 +148,7 @@ class ScalarUpdate:
             np.broadcast_to((sigma**2)[:, None], ground.shape),
             np.isfinite(value),
             distance_cap,
+            held=None if level is None else np.broadcast_to(level[:, None], ground.shape),
         )
         if ambiguous is not None:
             # Either candidate was as likely to be the true one.
@@ -156,15 +184,26 @@ class ScalarUpdate:
         sigma: FloatArray,
         own: FloatArray,
         shift: FloatArray | None = None,
+        level: BoolArray | None = None,
     ) -> None:
-        """Apply slant ranges (P,)."""
+        """Apply slant ranges (P,).
+
+        Of detections that are ``level`` (P,) neither elevation nor height is known. Their ranges
+        move no height: what range and bearing together seem to tell of it is the error of the
+        linearisation, and over minutes it lifts what does not move to the zenith. Above 30 degrees
+        of elevation a range does tell of height.
+        """
         r = self.relative(own, shift)
         slant = np.maximum(np.sqrt(np.einsum("pka,pka->pk", r, r)), 1.0)
+        held = None
+        if level is not None:
+            held = level[:, None] & (np.abs(r[..., 2]) < 0.5 * slant)
         self.apply(
             r / slant[..., None],
             value[:, None] - slant,
             np.broadcast_to((sigma**2)[:, None], slant.shape),
             np.isfinite(value),
+            held=held,
         )
 
     def range_rate(

@@ -102,8 +102,10 @@ def measure_all(
 ) -> None:
     """Apply every measured quantity of the batch, row by row of the same length."""
     own = batch.own_position
-    if np.isfinite(batch.range).any():
-        update.range(batch.range, batch.range_sigma, own, shift)
+    ranged = np.isfinite(batch.range)
+    level = ranged & ~np.isfinite(batch.elevation) & ~np.isfinite(batch.position).all(axis=-1)
+    if ranged.any():
+        update.range(batch.range, batch.range_sigma, own, shift, level=level)
     update.bearing(
         batch.bearing,
         batch.bearing_sigma,
@@ -113,6 +115,7 @@ def measure_all(
         ),
         shift=shift,
         distance_cap=distance_cap,
+        level=level,
     )
     if np.isfinite(batch.elevation).any():
         update.elevation(batch.elevation, batch.elevation_sigma, own, distance_cap, shift)
