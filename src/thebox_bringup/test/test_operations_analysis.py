@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,11 @@ from thebox_bringup.operations.analysis import (
     width_of_bins,
 )
 from thebox_bringup.operations.analyze import main
+from thebox_bringup.operations.observed import is_database
 from thebox_bringup.recording.bag import BagWriter, Topic
 from thebox_core.messages import new_detection, new_track, to_time, to_uuid
 from thebox_fusion.dronedb.records import DetectionRow, TrackRow
+from thebox_fusion.dronedb.schema import APPLICATION_ID
 from thebox_fusion.dronedb.store import Store
 from thebox_interfaces.msg import Track, TrackArray
 
@@ -282,3 +286,19 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert main([str(path)]) == 1
         assert said in (told := capsys.readouterr().err), told
         assert told.startswith("analyze: ")
+
+
+def test_a_young_database_whose_mark_is_still_in_the_log_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "young.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.commit()
+        assert path.read_bytes()[68:72] == bytes(4)
+        assert is_database(path)
+        database.execute("PRAGMA application_id = 1")
+        database.commit()
+        assert not is_database(path)
+    (tmp_path / "text").write_text("SQLite", encoding="ascii")
+    assert not is_database(tmp_path / "text")
+    assert not is_database(tmp_path)

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,16 +96,20 @@ class Observed:
 
 
 def is_database(path: Path) -> bool:
-    """Whether a file is a DroneDB (SQLite's header, offset 68: the application's mark)."""
+    """Whether a file is a DroneDB, by the application's mark.
+
+    Asked of SQLite, not read from the file's header: of a young box the mark is in the log beside
+    the file (WAL), until that is written back.
+    """
     try:
         with path.open("rb") as file:
-            head = file.read(72)
-    except OSError:
+            if not file.read(16).startswith(b"SQLite format 3\0"):
+                return False
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            (mark,) = opened.execute("PRAGMA application_id").fetchone()
+    except (OSError, sqlite3.Error):
         return False
-    return (
-        head.startswith(b"SQLite format 3\0")
-        and int.from_bytes(head[68:72], "big") == APPLICATION_ID
-    )
+    return bool(mark == APPLICATION_ID)
 
 
 def read_bag(path: Path, begin: float = 0.0, end: float = math.inf) -> Observed:
