@@ -19,7 +19,7 @@ from thebox_bringup.transport import DISCOVERY_RANGE, transport
 
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 HELD = r"""
-import json, os, sys, time
+import json, sys, time
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image

@@ -40,7 +40,7 @@ def transport(given: Mapping[str, str]) -> dict[str, str]:
     # Its own, or this function's choice for the local range, handed on with the rest.
     if any(file and Path(file).name != _NETWORK for file in own.values()):
         return {}
-    if not given.get("RMW_IMPLEMENTATION", "rmw_fastrtps").startswith("rmw_fastrtps"):
+    if not (given.get("RMW_IMPLEMENTATION") or "rmw_fastrtps").startswith("rmw_fastrtps"):
         return {}
     local = given.get(DISCOVERY_RANGE) == "LOCALHOST" and not any(map(given.get, _BEYOND))
     config = Path(get_package_share_directory("thebox_bringup")) / "config"

@@ -14,7 +14,6 @@ from thebox_core.snapshots import SNAPSHOT_NAME, snapshots_folder
 
 __all__ = ["Snapshots"]
 
-#: As the vision node names them: the track's UUID and milliseconds. No other file is served.
 #: Seconds for which its answer serves.
 _ASKED_AGAIN = 30.0
 
@@ -34,7 +33,7 @@ class Snapshots:
         self._asking = asyncio.Lock()
 
     async def find(self, name: str) -> Path | None:
-        """The file of a snapshot; None: there is none of that name."""
+        """The file of a snapshot; None: there is none of that name. No other file is served."""
         if not SNAPSHOT_NAME.fullmatch(name):
             return None
         async with self._asking:

@@ -69,8 +69,8 @@ class ScalarUpdate:
             distance_cap: the noise is raised until no innovation exceeds this squared
                 normalised distance (for measurements whose identity is certain).
             held: (P, K) components whose height and climb the measurement leaves as they are: it
-                counts that they are uncertain, and tells nothing of them (the consider or
-                Schmidt-Kalman filter; Bar-Shalom et al. 2001, section 7.2).
+                counts that they are uncertain, and tells nothing of them (the consider filter of
+                Schmidt, Advances in Control Systems 3, 1966).
         """
         if not valid.any():
             return
@@ -126,7 +126,7 @@ class ScalarUpdate:
     ) -> None:
         """Apply bearings (P,); where ``alternative`` is known the nearer candidate counts.
 
-        ``level`` (P,): as for `range`.
+        ``level`` (P,): as for `range`, at any elevation: a bearing alone tells of no height.
         """
         r = self.relative(own, shift)
         ground = np.maximum(np.hypot(r[..., 0], r[..., 1]), 1.0)

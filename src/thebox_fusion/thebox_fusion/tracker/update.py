@@ -103,8 +103,9 @@ def measure_all(
     """Apply every measured quantity of the batch, row by row of the same length."""
     own = batch.own_position
     ranged = np.isfinite(batch.range)
-    level = ranged & ~np.isfinite(batch.elevation) & ~np.isfinite(batch.position).all(axis=-1)
+    level = None
     if ranged.any():
+        level = ranged & ~np.isfinite(batch.elevation) & ~np.isfinite(batch.position).all(axis=-1)
         update.range(batch.range, batch.range_sigma, own, shift, level=level)
     update.bearing(
         batch.bearing,
