@@ -62,6 +62,7 @@ class Core:
         state: what a late detection may have to undo.
         motion, drift: how kinematic and bearing-only tracks move.
         sensor_names, key_names, label_names: by number; a key is (sensor, key).
+        key_cameras: by number of the key, the camera that tells its objects apart; "" none.
         sensor_index: numbers of sensors by name.
         numbered: sensors that number what they measure the range of.
         arrivals: how late detections come; ``now``, the time up to which they have come.
@@ -77,6 +78,7 @@ class Core:
         self.numbered: set[int] = set()
         self.key_names: list[tuple[str, str]] = []
         self.key_index: dict[tuple[str, str], int] = {}
+        self.key_cameras: list[str] = []
         self.label_names: list[str] = []
         self.label_index: dict[str, int] = {}
         self._modality: list[str] = []
@@ -127,6 +129,7 @@ class Core:
             if key not in self.key_index:
                 self.key_index[key] = len(self.key_names)
                 self.key_names.append(key)
+                self.key_cameras.append(_camera_of(detection))
         label = detection.label
         if label and label not in self.label_index and len(self.label_names) < MOST_LABELS:
             self.label_index[label] = len(self.label_names)
@@ -218,6 +221,7 @@ class Core:
         place[rows] = np.arange(len(rows))
         table.keep_keys(rows)
         self.key_names = [self.key_names[row] for row in rows.tolist()]
+        self.key_cameras = [self.key_cameras[row] for row in rows.tolist()]
         self.key_index = {name: index for index, name in enumerate(self.key_names)}
         self._widened = (-1, -1, -1)
         for bank in banks:
@@ -226,6 +230,19 @@ class Core:
         self._ids = {serial: text for serial, text in self._ids.items() if serial in named}
         self._display = {s: number for s, number in self._display.items() if s in named}
         self._serial = {origin: s for origin, s in self._serial.items() if s in named}
+
+
+def _camera_of(detection: Detection) -> str:
+    """Return the name of the camera that numbers its objects so; "" for no camera.
+
+    Two boxes in one picture are two objects, where a drone may have two radio links. One sensor
+    with a camera for light and one for heat numbers the objects of each, and often says so in the
+    letters that a key begins with.
+    """
+    if detection.modality not in ("EO", "IR", "VISION"):
+        return ""
+    letters = detection.key.rstrip("0123456789")
+    return f"{detection.sensor} {detection.modality} {letters}"
 
 
 def rows_of(bank: TrackBank, serial: IntArray) -> IntArray:

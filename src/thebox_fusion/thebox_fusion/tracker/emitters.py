@@ -17,12 +17,18 @@ from .existence import shift
 from .gate import aspect, bearing_offsets
 from .identity import coincidence, is_repeat
 from .initiate import bearing_states
-from .measure import LOG_TWO_PI
+from .measure import LOG_TWO_PI, wrap
 from .types import BoolArray, FloatArray, IntArray
 from .update import Dynamics, update_certain
 
 # Squared normalised innovation up to which an emitter's own track may be surprised.
 OWN_SURPRISE = 3.0
+# Seconds for which a kinematic track's error of bearing stays much the same.
+ERROR_TIME = 5.0
+# Another object's direction lies within so many standard deviations of a track's.
+ELSEWHERE = 5.0
+# Two objects that a camera showed within so many seconds were in one picture.
+IN_ONE_PICTURE = 2.0
 # Prior odds that an emitter's object is among the kinematic tracks.
 JOINED_ODDS = 4.0
 
@@ -80,6 +86,7 @@ def identify(core: Core, batch: DetectionBatch) -> None:
     )
     table.bearing[keys] = batch.bearing
     table.time[keys] = batch.time
+    table.counted[keys[independent]] = batch.time[independent]
     _attach_likely(core, keys[(table.track[keys] < 0) & independent], float(batch.time.max()))
 
 
@@ -199,7 +206,7 @@ def _update_apart(
         floor = -0.5 * (
             OWN_SURPRISE + LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2)
         ) - np.where(np.isfinite(chosen.alternative_bearing), math.log(2.0), 0.0)
-        gain = log_kinematic[members[old]] - np.maximum(log_own, floor)[:, None]
+        gain = _one_object(core, chosen, which) - np.maximum(log_own, floor)[:, None]
         heard = independent[members[old]]
         table.evidence[chosen.key] += np.where(heard[:, None], gain, 0.0)
         update_certain(
@@ -248,6 +255,56 @@ def _update_apart(
         note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
 
 
+def _one_object(core: Core, batch: DetectionBatch, which: IntArray) -> FloatArray:
+    """Return (M, N) log likelihoods of detections if key and kinematic track are one object.
+
+    Each of two hypotheses predicts from all that it would know (Kass and Raftery, Bayes factors,
+    JASA 90, 1995). One object would have been followed by what both tracks have heard, so the two
+    predictions are fused; and the tracks, whose errors are independent, would be in one direction
+    (track-to-track association: Bar-Shalom, Li, Kirubarajan 2001, section 8.4). The latter is no
+    news at every detection: it counts in full once in `ERROR_TIME`. Were each bearing compared
+    with the kinematic track alone, a few metres of a radar's error, the same again and again, would
+    keep a camera that is sharper than the radar from ever joining its own object's track.
+
+    Args:
+        core: with the kinematic tracks (N) and the keys.
+        batch: M detections with a key.
+        which: (M,) rows of the keys' own bearing-only tracks.
+    """
+    kinematic, bearings, table = core.state.kinematic, core.state.bearings, core.state.keys
+    when, place = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
+    seen = aspect(kinematic, when, place, float(core.motion.density[-1]))
+    own = aspect(bearings, when, place, float(core.drift.density[-1]), which)
+    offset = bearing_offsets(seen, batch).T
+    apart = wrap(own.bearing[:, None] - seen.bearing[None, :])
+    track = np.broadcast_to(seen.bearing_variance, offset.shape)
+    heard = own.bearing_variance[:, None]
+    both = track + heard
+    gap = wrap(offset - apart * (track / both))
+    total = track * heard / both + batch.bearing_sigma[:, None] ** 2
+    elapsed = batch.time - table.counted[batch.key]
+    news = -np.expm1(-np.where(np.isfinite(elapsed), np.maximum(elapsed, 0.0), np.inf) / ERROR_TIME)
+    wide = both + ELSEWHERE**2 * track
+    meeting = np.log(wide / both) - np.minimum(apart**2, 30.0 * both) * (1.0 / both - 1.0 / wide)
+    surprise = np.minimum(gap**2 / total, 30.0) + np.log(total) + LOG_TWO_PI
+    either = np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)
+    likelihood: FloatArray = 0.5 * (news[:, None] * meeting - surprise) - either[:, None]
+    return likelihood
+
+
+def _taken(core: Core, key: int, now: float) -> BoolArray:
+    """Return (N,) which kinematic tracks hold another object of the camera that has ``key``."""
+    bank, table = core.state.kinematic, core.state.keys
+    taken = np.zeros(len(bank), dtype=np.bool_)
+    camera = core.key_cameras[key]
+    if camera:
+        at_once = np.flatnonzero((table.track >= 0) & (now - table.time < IN_ONE_PICTURE))
+        others = [k for k in at_once.tolist() if k != key and core.key_cameras[k] == camera]
+        rows = rows_of(bank, table.track[others])
+        taken[rows[rows >= 0]] = True
+    return taken
+
+
 def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
     """Let emitters join the kinematic track that explains them, where that is clear."""
     state, p = core.state, core.parameters
@@ -264,7 +321,8 @@ def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
         if table.hits[key] < 3 or own[0] < 0:
             continue
         meeting = coincidence(seen, state.bearings.direction[own[0]])
-        row, posterior = table.posterior(key, alive, JOINED_ODDS, meeting)
+        free = np.where(_taken(core, key, now), 0.0, alive)
+        row, posterior = table.posterior(key, free, JOINED_ODDS, meeting)
         if posterior < p.attach_probability:
             continue
         table.track[key] = int(bank.number[row])

@@ -26,6 +26,7 @@ class KeyTable:
         own: (N,) serial number of the key's own bearing-only track, -1 none; kept after that
             track's end, so that an emitter heard again is the same one.
         time: (N,) seconds, when last heard.
+        counted: (N,) seconds, when last heard anew (no repeat).
         frequency, rssi, sigma, bearing: (N,) of the last detection.
         hits: (N,) independent detections.
         repeated: (N,) whether the last detection repeated the one before.
@@ -37,6 +38,7 @@ class KeyTable:
         self.track: IntArray = np.zeros(0, dtype=np.int64)
         self.own: IntArray = np.zeros(0, dtype=np.int64)
         self.time: FloatArray = np.zeros(0)
+        self.counted: FloatArray = np.zeros(0)
         self.frequency: FloatArray = np.zeros(0)
         self.rssi: FloatArray = np.zeros(0)
         self.sigma: FloatArray = np.zeros(0)
