@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import pytest
 
 from thebox_fusion.tracker import Detection, Tracker, TrackState, TrackView
 
@@ -88,3 +89,98 @@ def test_a_cameras_track_joins_the_kinematic_one_that_it_is_of() -> None:
     for time in np.arange(29.2, 32.2, 0.1):
         tracker.advance(float(time))
     assert [v.id for v in tracker.tracks()] == [view.id]
+
+
+def _seen(
+    rng: np.random.Generator, t: float, place: np.ndarray, key: str, elevated: bool = True
+) -> Detection:
+    """A bearing of a camera that numbers what it follows, three times sharper than the radar."""
+    sigma = math.radians(0.2)
+    modality = "IR" if key.startswith("ir") else "EO"
+    rise = math.atan2(place[2], math.hypot(place[0], place[1]))
+    return Detection(
+        "mara",
+        modality,
+        t,
+        bearing=math.atan2(place[0], place[1]) + rng.normal(0, sigma),
+        bearing_sigma=sigma,
+        elevation=rise + rng.normal(0, sigma) if elevated else math.nan,
+        elevation_sigma=sigma,
+        key=key,
+        confidence=0.8,
+    )
+
+
+def _weave(start: tuple[float, float], up: float, phase: float) -> Path:
+    """A bird's flight: its direction changes all the time, as no track expects."""
+
+    def path(t: float) -> np.ndarray:
+        turn = 0.35 * t + phase
+        return np.array([start[0] + 25.0 * math.sin(turn), start[1] + 25.0 * math.cos(turn), up])
+
+    return path
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_sharp_camera_joins_the_radars_track_of_what_turns_all_the_time(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    path = _weave((300.0, 300.0), up=30.0, phase=0.0)
+    tracker = Tracker()
+    for half in range(120):
+        t = 0.5 * half
+        found = [_seen(rng, t, path(t), key) for key in ("eo-1", "ir-2")]
+        if half % 4 == 0:
+            found.append(plot(rng, t, path(t), np.zeros(3)))
+        tracker.add(found)
+        tracker.advance(t)
+    (view,) = firm(tracker.tracks())
+    assert {"mara:eo-1", "mara:ir-2"} <= view.keys
+    assert view.range_observed
+    # The camera tells the height, which the radar does not.
+    assert np.linalg.norm(view.position - path(59.5)) < 30.0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_objects_of_one_camera_are_not_one_track(seed: int) -> None:
+    """The radar sees one of two in nearly the same direction; the camera tells both apart."""
+    rng = np.random.default_rng(seed)
+    near = line((200.0, 300.0), (2.0, 1.0), up=30.0)
+    far = line((420.0, 600.0), (3.0, 2.0), up=60.0)
+    tracker = Tracker()
+    for half in range(120):
+        t = 0.5 * half
+        found = [_seen(rng, t, near(t), "eo-1"), _seen(rng, t, far(t), "eo-2")]
+        if half % 4 == 0:
+            found.append(plot(rng, t, near(t), np.zeros(3)))
+        tracker.add(found)
+        tracker.advance(t)
+    tracks = firm(tracker.tracks())
+    assert len(tracks) == 2
+    assert all(len(view.keys & {"mara:eo-1", "mara:eo-2"}) == 1 for view in tracks)
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_a_camera_does_not_lead_a_track_away_from_its_plots(seed: int) -> None:
+    """What the camera follows flies with the radar's object for a while, then goes elsewhere."""
+    rng = np.random.default_rng(seed)
+    plotted = line((0.0, 500.0), (2.0, 0.0), up=30.0)
+
+    def followed(t: float) -> np.ndarray:
+        return 2.0 * plotted(t) + np.array([max(0.0, t - 40.0) * 6.0, 0.0, 0.0])
+
+    tracker = Tracker()
+    for half in range(160):
+        t = 0.5 * half
+        found = [_seen(rng, t, followed(t), "eo-1", elevated=False)]
+        if half % 2 == 0:
+            found.append(plot(rng, t, plotted(t), np.zeros(3)))
+        tracker.add(found)
+        tracker.advance(t)
+        if t == 39.0:
+            # Nothing tells them apart yet.
+            assert len(firm(tracker.tracks())) == 1
+    tracks = firm(tracker.tracks())
+    (radar,) = [view for view in tracks if "dspnor" in view.sensors]
+    assert "mara:eo-1" not in radar.keys
+    assert np.linalg.norm(radar.position[:2] - plotted(79.5)[:2]) < 25.0
+    assert any("mara:eo-1" in view.keys for view in tracks if view.id != radar.id)

@@ -42,6 +42,8 @@ class TrackBank:
         visible: (N, S) probability that the sensor can see this object at all.
         label_score: (N, B) summed evidence for each label.
         key: (N,) the one identity of a bearing-only track, -1 none.
+        pulled: (N, 2) running evidence that cameras pull the track to the left, and to the right,
+            of what measures its range.
         claims: (N,) bit n is set when the track looked real after n + 1 detections; -1 when it
             has proved to be no passing false track.
         ledger_*: (N, L) rings of evidence; ``ledger_count`` entries were ever written.
@@ -72,6 +74,7 @@ class TrackBank:
         self.label_score: FloatArray = np.zeros((0, _WIDTH))
         self.misfit: FloatArray = np.zeros(0)
         self.key: IntArray = np.zeros(0, dtype=np.int64)
+        self.pulled: FloatArray = np.zeros((0, 2))
         self.claims: IntArray = np.zeros(0, dtype=np.int64)
         self.ledger_time: FloatArray = np.zeros((0, ledger_length))
         self.ledger_sensor: IntArray = np.zeros((0, ledger_length), dtype=np.int64)

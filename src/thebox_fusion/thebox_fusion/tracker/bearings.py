@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bank import TrackBank
+from .bank import TENTATIVE, TrackBank
 from .births import begin
 from .core import Core
 from .detection import DetectionBatch
@@ -86,7 +86,7 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
         )
         note_own_path(core, bank, rows, rest.take(detection), probability > 0.5)
         birth = unexplained * learned.birth_probability(rest, bearing_only=True)
-        new = np.flatnonzero((unexplained > 0.5) & (birth > 1e-4))
+        new = np.flatnonzero((unexplained > 0.5) & (birth > 1e-4) & ~_begun(bank, rest))
         if len(new):
             first = rest.take(new)
             mean, covariance = bearing_states(
@@ -103,6 +103,23 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
             )
             note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
     learned.learn_clutter(batch.take(left), false, False, elapsed)
+
+
+def _begun(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
+    """Return (M,) which detections lie where a track that nobody believes yet has begun.
+
+    What comes of it, that track will tell. Each of a crowd of emitters would begin another one at
+    every emission, until a thousand wait for the next.
+    """
+    rows = np.flatnonzero((bank.key < 0) & (bank.state == TENTATIVE))
+    if not len(rows):
+        return np.zeros(len(batch), dtype=np.bool_)
+    direction, variance, _ = bank.direction[rows].T
+    spread = variance[:, None] + batch.bearing_sigma**2
+    near = wrap(direction[:, None] - batch.bearing) ** 2 < spread
+    other = wrap(direction[:, None] - batch.alternative_bearing) ** 2 < spread
+    begun: BoolArray = (near | other).any(axis=0)
+    return begun
 
 
 def note_own_path(

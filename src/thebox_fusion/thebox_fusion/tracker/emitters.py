@@ -26,9 +26,14 @@ OWN_SURPRISE = 3.0
 # Seconds for which a kinematic track's error of bearing stays much the same.
 ERROR_TIME = 5.0
 # Another object's direction lies within so many standard deviations of a track's.
-ELSEWHERE = 5.0
+ELSEWHERE = 10.0
 # Two objects that a camera showed within so many seconds were in one picture.
 IN_ONE_PICTURE = 2.0
+# A camera's other object pulls a track to the side by so many standard deviations of a radar plot,
+PULL = 1.5
+# and is let go at these log odds that it does; it then has to prove again that it belongs there.
+LET_GO = 5.0
+UNPROVEN = -5.0
 # Prior odds that an emitter's object is among the kinematic tracks.
 JOINED_ODDS = 4.0
 
@@ -206,7 +211,8 @@ def _update_apart(
         floor = -0.5 * (
             OWN_SURPRISE + LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2)
         ) - np.where(np.isfinite(chosen.alternative_bearing), math.log(2.0), 0.0)
-        gain = _one_object(core, chosen, which) - np.maximum(log_own, floor)[:, None]
+        relief = np.maximum(floor - log_own, 0.0)
+        gain = _one_object(core, chosen, which, relief) - (log_own + relief)[:, None]
         heard = independent[members[old]]
         table.evidence[chosen.key] += np.where(heard[:, None], gain, 0.0)
         update_certain(
@@ -255,7 +261,9 @@ def _update_apart(
         note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
 
 
-def _one_object(core: Core, batch: DetectionBatch, which: IntArray) -> FloatArray:
+def _one_object(
+    core: Core, batch: DetectionBatch, which: IntArray, relief: FloatArray
+) -> FloatArray:
     """Return (M, N) log likelihoods of detections if key and kinematic track are one object.
 
     Each of two hypotheses predicts from all that it would know (Kass and Raftery, Bayes factors,
@@ -270,6 +278,8 @@ def _one_object(core: Core, batch: DetectionBatch, which: IntArray) -> FloatArra
         core: with the kinematic tracks (N) and the keys.
         batch: M detections with a key.
         which: (M,) rows of the keys' own bearing-only tracks.
+        relief: (M,) by which those tracks' surprise is less than their log likelihoods tell; of a
+            prediction that rests on them it is as much less.
     """
     kinematic, bearings, table = core.state.kinematic, core.state.bearings, core.state.keys
     when, place = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
@@ -289,7 +299,42 @@ def _one_object(core: Core, batch: DetectionBatch, which: IntArray) -> FloatArra
     surprise = np.minimum(gap**2 / total, 30.0) + np.log(total) + LOG_TWO_PI
     either = np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)
     likelihood: FloatArray = 0.5 * (news[:, None] * meeting - surprise) - either[:, None]
+    likelihood += relief[:, None] * (track / both)
     return likelihood
+
+
+def let_go(
+    core: Core, rows: IntArray, innovation: FloatArray, time: FloatArray, sensor: int
+) -> None:
+    """Take cameras off tracks that they pull to the side of where a sensor measures them.
+
+    A camera's bearing is the sharpest there is. Of another object in the same direction, it leads
+    the track away from its own plots and fits it ever after: only the plots can tell. Their
+    normalised bearing innovations are summed for either side (cumulative sums; Page, Biometrika
+    41, 1954).
+
+    Args:
+        core: with the tracks and keys.
+        rows: (P,) distinct tracks that were detected in range.
+        innovation: (P,) normalised bearing innovations, NaN where there is none.
+        time: (P,) seconds.
+        sensor: that detected them.
+    """
+    bank, table = core.state.kinematic, core.state.keys
+    seeing = [k for k in np.flatnonzero(table.track >= 0).tolist() if core.key_cameras[k]]
+    holder = rows_of(bank, table.track[seeing])
+    news = np.outer(np.nan_to_num(innovation), [PULL, -PULL]) - 0.5 * PULL**2
+    held = np.isin(rows, holder)
+    bank.pulled[rows] = np.where(held[:, None], np.maximum(bank.pulled[rows] + news, 0.0), 0.0)
+    wrong = np.flatnonzero(bank.pulled[rows].max(axis=1) > LET_GO)
+    for row, when in zip(rows[wrong].tolist(), time[wrong].tolist(), strict=True):
+        mine = np.array(seeing)[holder == row]
+        table.track[mine] = -1
+        table.strain[mine] = 0.0
+        table.evidence[mine] = 0.0
+        table.evidence[mine, row] = UNPROVEN
+        bank.pulled[row] = 0.0
+        bank.note(np.array([row]), when, sensor, DETACHED, 0.0)
 
 
 def _taken(core: Core, key: int, now: float) -> BoolArray:

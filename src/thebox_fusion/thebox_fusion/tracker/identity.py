@@ -141,7 +141,9 @@ def coincidence(seen: Aspect, direction: FloatArray) -> FloatArray:
     """Return (T,) log odds of "one object" that meeting in one direction gives.
 
     An emitter of another object may be in any direction; one of the same object is where the
-    kinematic track is, as well as the two directions are known.
+    kinematic track is, as well as the two directions are known. What is much sharper than the track
+    it is held against proves nothing by one meeting, which any track that near would give: its
+    evidence is that it goes on (`thebox_fusion.tracker.emitters`).
 
     Args:
         seen: of the kinematic tracks.
@@ -150,7 +152,8 @@ def coincidence(seen: Aspect, direction: FloatArray) -> FloatArray:
     total = seen.bearing_variance + max(float(direction[1]), 1e-8)
     gap = wrap(seen.bearing - float(direction[0]))
     result: FloatArray = 0.5 * (np.log(2.0 * np.pi / total) - gap**2 / total)
-    return result
+    told: FloatArray = result * (max(float(direction[1]), 1e-8) / total)
+    return told
 
 
 def is_repeat(
