@@ -31,7 +31,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from thebox_bringup.transport import DISCOVERY_RANGE, transport
+from thebox_bringup.transport import speak_as_the_box
 from thebox_core.messages import new_gimbal_state, new_track, seconds, to_time, to_uuid
 from thebox_core.qos import PICTURES, STATE
 from thebox_interfaces.msg import GimbalState, Track, TrackArray
@@ -128,8 +128,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=540)
     args = parser.parse_args()
     # As the box's processes have it.
-    os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
-    os.environ.update(transport(os.environ))
+    speak_as_the_box()
     rclpy.init()
     camera = Camera(args.width, args.height)
     executor = EventsExecutor()

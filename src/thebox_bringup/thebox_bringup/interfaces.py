@@ -49,7 +49,9 @@ def look(domain: int, namespace: str, seconds: float = 5.0) -> dict[str, Any]:
     """Topics with type, QoS, publishers and subscribers, services and actions of a graph."""
     import rclpy  # noqa: PLC0415 - the reference itself is made without ROS
 
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    from thebox_bringup.transport import stay_local  # noqa: PLC0415 - it needs ament
+
+    stay_local()
     context = rclpy.Context()
     rclpy.init(args=[], context=context, domain_id=domain)
     node = rclpy.create_node("reference_look", context=context, enable_rosout=False)

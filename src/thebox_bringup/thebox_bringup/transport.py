@@ -11,12 +11,13 @@ profile.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 
-__all__ = ["DISCOVERY_RANGE", "transport"]
+__all__ = ["DISCOVERY_RANGE", "speak_as_the_box", "stay_local", "transport"]
 
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
@@ -46,3 +47,14 @@ def transport(given: Mapping[str, str]) -> dict[str, str]:
     config = Path(get_package_share_directory("thebox_bringup")) / "config"
     found = dict.fromkeys(_PROFILES, str(config / (_LOCAL if local else _NETWORK)))
     return {**found, DISCOVERY_RANGE: "SYSTEM_DEFAULT"} if local else found
+
+
+def stay_local() -> None:
+    """Have this process look for others on this machine only, unless the site says otherwise."""
+    os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
+
+
+def speak_as_the_box() -> None:
+    """Have this process speak as the box's own do; to be called before ``rclpy.init``."""
+    stay_local()
+    os.environ.update(transport(os.environ))

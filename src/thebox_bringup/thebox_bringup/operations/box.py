@@ -31,6 +31,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from thebox_bringup.graph import NAMESPACE, NODES, PANEL
 from thebox_bringup.supervision import left_over, places, read_state
+from thebox_bringup.transport import stay_local
 from thebox_core.health import ERROR, OK, STALE, WARN
 
 __all__ = [
@@ -169,7 +170,7 @@ class Graph:
         self._heard: dict[str, dict[str, tuple[float, DiagnosticStatus]]] = {}
         self._expected: tuple[list[str], list[str]] = ([], [])
         self._context = Context()
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        stay_local()
         rclpy.init(
             args=["--ros-args", "--disable-external-lib-logs", "--log-level", "fatal"],
             context=self._context,

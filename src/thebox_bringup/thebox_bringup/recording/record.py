@@ -25,6 +25,7 @@ from thebox_bringup.recording.asking import ParameterAsker
 from thebox_bringup.recording.bag import BagError, Recorded
 from thebox_bringup.recording.keeping import BagThread, bag_name
 from thebox_bringup.recording.tap import Tap
+from thebox_bringup.transport import stay_local
 
 __all__ = ["EXCLUDED", "main", "parser"]
 
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BagError as error:
         print(f"record: {error}", file=sys.stderr)
         return 2
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_local()
     rclpy.init(args=[], signal_handler_options=rclpy.SignalHandlerOptions.NO)
     ended: Future[Any] = Future()
 

@@ -37,7 +37,7 @@ from thebox_bringup.graph import NAMESPACE
 from thebox_bringup.recording.bag import BagError, BagReader, Recorded, Topic
 from thebox_bringup.recording.feeding import Feed, sources
 from thebox_bringup.recording.tap import message_class
-from thebox_bringup.transport import DISCOVERY_RANGE, transport
+from thebox_bringup.transport import speak_as_the_box
 from thebox_core.health import Report
 from thebox_core.node import BoxNode
 from thebox_core.parameters import Parameter
@@ -435,8 +435,7 @@ def _play(bag: BagReader, options: argparse.Namespace) -> int:
     drivers = sources(_assignments(options.to), bag.parameters) if options.drivers else None
     if options.drivers and not any(t.type == _RAW for t in bag.topics.values()):
         raise BagError(f"{bag.path} holds no raw bytes of sensors: play its topics")
-    os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
-    os.environ.update(transport(os.environ))
+    speak_as_the_box()
     rclpy.init(args=[], signal_handler_options=rclpy.SignalHandlerOptions.NO)
     player = Player(
         bag,

@@ -20,6 +20,7 @@ from pathlib import Path
 from thebox_bringup.settings import FORMAT as PARAMETERS_FORMAT
 from thebox_bringup.settings import SettingsError
 from thebox_bringup.supervision import Places, RunState, left_over, places, read_state
+from thebox_bringup.transport import stay_local
 from thebox_bringup.upkeep import archive
 from thebox_bringup.upkeep.archive import ArchiveError, Entry, Manifest
 from thebox_bringup.upkeep.inventory import KINDS, Inventory, take, workspace
@@ -104,7 +105,7 @@ def _ask_node(state: RunState, target: Path) -> str:
 
     from thebox_interfaces.srv import BackUpDatabase  # noqa: PLC0415
 
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_local()
     context = rclpy.Context()
     rclpy.init(
         args=["--ros-args", "--disable-external-lib-logs", "--log-level", "fatal"],
