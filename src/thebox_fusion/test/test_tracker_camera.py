@@ -184,3 +184,24 @@ def test_a_camera_does_not_lead_a_track_away_from_its_plots(seed: int) -> None:
     assert "mara:eo-1" not in radar.keys
     assert np.linalg.norm(radar.position[:2] - plotted(79.5)[:2]) < 25.0
     assert any("mara:eo-1" in view.keys for view in tracks if view.id != radar.id)
+
+
+def test_what_turns_before_a_still_camera_claims_no_range() -> None:
+    """A near hypothesis explains turns best; nothing of that is an observation of the range."""
+    rng = np.random.default_rng(4)
+    path = _weave((300.0, 300.0), up=30.0, phase=0.0)
+    tracker = Tracker()
+    for half in range(160):
+        t = 0.5 * half
+        tracker.add([_seen(rng, t, path(t), "eo-1")])
+        tracker.advance(t)
+        for view in firm(tracker.tracks()):
+            assert not view.range_observed
+            truth = math.log(np.linalg.norm(path(t)) / view.range)
+            assert abs(truth) < 2.0 * view.range_sigma / view.range
+            # The place says what the range says.
+            away = view.position / np.linalg.norm(view.position)
+            along = math.sqrt(away @ view.covariance[:3, :3] @ away)
+            assert np.linalg.norm(view.position) == pytest.approx(view.range, rel=0.01)
+            assert along == pytest.approx(view.range_sigma, rel=0.05)
+    assert len(firm(tracker.tracks())) == 1

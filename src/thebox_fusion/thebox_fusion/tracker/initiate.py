@@ -84,6 +84,11 @@ def kinematic_states(
     return update.mean, update.covariance
 
 
+def farthest(parameters: TrackerParameters, model: SensorModel) -> float:
+    """Return the farthest range, metres, of what a sensor has heard or seen without a range."""
+    return max(min(parameters.range_max, model.max_range), 2.0 * parameters.range_min)
+
+
 def bearing_states(
     batch: DetectionBatch, components: int, parameters: TrackerParameters, model: SensorModel
 ) -> tuple[FloatArray, FloatArray]:
@@ -95,7 +100,7 @@ def bearing_states(
     they take turns, each on a coarser progression.
     """
     count = len(batch)
-    far = max(min(parameters.range_max, model.max_range), 2.0 * parameters.range_min)
+    far = farthest(parameters, model)
     mean = np.zeros((count, components, 6))
     covariance = np.zeros((count, components, 6, 6))
     ambiguous = np.isfinite(batch.alternative_bearing)

@@ -228,19 +228,6 @@ class ScalarUpdate:
             np.isfinite(value),
         )
 
-    def log_range(
-        self, value: FloatArray, sigma: FloatArray, own: FloatArray, valid: BoolArray
-    ) -> None:
-        """Apply the natural logarithm of the slant range (P,)."""
-        r = self.relative(own)
-        slant2 = np.maximum(np.einsum("pka,pka->pk", r, r), 1.0)
-        self.apply(
-            r / slant2[..., None],
-            value[:, None] - 0.5 * np.log(slant2),
-            np.broadcast_to((sigma**2)[:, None], slant2.shape),
-            valid,
-        )
-
     def position(
         self, value: FloatArray, covariance: FloatArray, shift: FloatArray | None = None
     ) -> None:

@@ -45,6 +45,40 @@ def manoeuvre_sigma(bank: TrackBank, rows: IntArray, slant: FloatArray) -> Float
     return result
 
 
+def told(
+    bank: TrackBank,
+    rows: IntArray,
+    middle: FloatArray,
+    sigma: FloatArray,
+    *,
+    nearest: float,
+    farthest: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return what is known of ranges that are not observed: log-range (N,) and its sigma.
+
+    The mixture claims more than the geometry gives: what turns is explained best by whatever
+    hypothesis is near enough for that to be no acceleration, and after a minute only that one is
+    left. So its range counts with the information of `manoeuvre_sigma`, and not at all where the
+    motion does not fit; else any range between ``nearest`` and ``farthest`` is as likely.
+
+    Args:
+        bank: of bearing-only tracks.
+        rows: (N,) which of them.
+        middle: (N,) log-range that their mixtures hold.
+        sigma: (N,) its standard deviation.
+        nearest: metres.
+        farthest: (N,) metres.
+    """
+    allowed = np.maximum(manoeuvre_sigma(bank, rows, np.exp(middle)), sigma)
+    fits = (bank.misfit[rows] < MISFIT_LIMIT) & (middle > math.log(2.0 * nearest))
+    information = np.where(fits, 1.0 / np.maximum(allowed, 1e-6) ** 2, 0.0)
+    width = np.log(farthest / nearest)
+    before = 12.0 / width**2
+    total = information + before
+    centre = (information * middle + before * (math.log(nearest) + 0.5 * width)) / total
+    return centre, 1.0 / np.sqrt(total)
+
+
 def triangulated(
     bank: TrackBank,
     rows: IntArray,

@@ -26,6 +26,7 @@ from .bank import (
     TrackBank,
 )
 from .core import rows_of
+from .initiate import farthest
 from .measure import wrap
 from .motion import collapse
 from .types import BoolArray, FloatArray, IntArray
@@ -238,7 +239,20 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
                 nearest=2.0 * p.range_min,
             )
             method = np.where(observed, 2, 0)
+            reach = np.array([farthest(p, learned.model) for learned in state.sensors])
+            vague, doubt = ranging.told(
+                bank,
+                rows,
+                log_range,
+                log_sigma,
+                nearest=p.range_min,
+                farthest=reach[bank.first_sensor[rows]],
+            )
+            log_range = np.where(observed, log_range, vague)
+            log_sigma = np.where(observed, log_sigma, doubt)
         centre, spread = collapse(mean, covariance, weight)
+        if bank is state.bearings:
+            _at_range(centre, spread, own, np.exp(log_range), np.where(observed, 0.0, doubt))
         r = centre[:, :3] - own
         ground = np.maximum(np.hypot(r[:, 0], r[:, 1]), 1.0)
         slant = np.hypot(ground, r[:, 2])
@@ -271,6 +285,34 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
         )
         result.append(Figures(bank, rows, numbers, observed, method, existence[rows]))
     return result
+
+
+def _at_range(
+    centre: FloatArray, spread: FloatArray, own: FloatArray, slant: FloatArray, doubt: FloatArray
+) -> None:
+    """Move states along their lines of sight, in place, where ``doubt`` is more than 0.
+
+    What is known of directions stays, speeds across grow with the range, and along the line of
+    sight the place is as uncertain as the range.
+
+    Args:
+        centre: (N, 6).
+        spread: (N, 6, 6).
+        own: (3,) of the own-ship.
+        slant: (N,) metres, how far they are to be from it.
+        doubt: (N,) relative standard deviation of that; 0 leaves a state as it is.
+    """
+    rows = np.flatnonzero(doubt > 0.0)
+    r = centre[rows, :3] - own
+    before = np.maximum(np.linalg.norm(r, axis=1), 1.0)
+    stretch = (slant[rows] / before)[:, None]
+    centre[rows, :3] = own + r * stretch
+    centre[rows, 3:] *= stretch
+    sight = np.concatenate([r / before[:, None], np.zeros_like(r)], axis=1)
+    along = sight[:, :, None] * sight[:, None, :]
+    across = np.eye(6) - along
+    spread[rows] = across @ (spread[rows] * stretch[:, :, None] ** 2) @ across
+    spread[rows] += along * (slant[rows] * doubt[rows])[:, None, None] ** 2
 
 
 def marks_of(core: Core, bank: TrackBank) -> FloatArray:
