@@ -303,6 +303,20 @@ def _one_object(
     return likelihood
 
 
+def _camera_keys(core: Core) -> IntArray:
+    """Return the keys of cameras that are attached to a kinematic track, or were to one gone."""
+    attached = np.flatnonzero(core.state.keys.track >= 0).tolist()
+    return np.array([k for k in attached if core.key_cameras[k]], dtype=np.int64)
+
+
+def led_by_camera(core: Core) -> BoolArray:
+    """Return (N,) which kinematic tracks hold a key of a camera."""
+    bank = core.state.kinematic
+    keys = _camera_keys(core)
+    led: BoolArray = np.isin(bank.number, core.state.keys.track[keys])
+    return led
+
+
 def let_go(
     core: Core, rows: IntArray, innovation: FloatArray, time: FloatArray, sensor: int
 ) -> None:
@@ -321,14 +335,14 @@ def let_go(
         sensor: that detected them.
     """
     bank, table = core.state.kinematic, core.state.keys
-    seeing = [k for k in np.flatnonzero(table.track >= 0).tolist() if core.key_cameras[k]]
+    seeing = _camera_keys(core)
     holder = rows_of(bank, table.track[seeing])
     news = np.outer(np.nan_to_num(innovation), [PULL, -PULL]) - 0.5 * PULL**2
     held = np.isin(rows, holder)
     bank.pulled[rows] = np.where(held[:, None], np.maximum(bank.pulled[rows] + news, 0.0), 0.0)
     wrong = np.flatnonzero(bank.pulled[rows].max(axis=1) > LET_GO)
     for row, when in zip(rows[wrong].tolist(), time[wrong].tolist(), strict=True):
-        mine = np.array(seeing)[holder == row]
+        mine = seeing[holder == row]
         table.track[mine] = -1
         table.strain[mine] = 0.0
         table.evidence[mine] = 0.0

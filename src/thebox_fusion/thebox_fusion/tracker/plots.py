@@ -9,7 +9,7 @@ import numpy as np
 from .births import begin
 from .core import Core
 from .detection import DetectionBatch
-from .emitters import let_go
+from .emitters import led_by_camera, let_go
 from .existence import logit
 from .gate import aspect
 from .initiate import kinematic_states
@@ -24,20 +24,19 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
         return
     bank, learned = core.state.kinematic, core.state.sensors[batch.sensor]
     everyone = np.ones(len(bank), dtype=np.bool_)
-    seen = aspect(
-        bank,
-        float(np.mean(batch.time)),
-        batch.own_position.mean(axis=0),
-        float(core.motion.density[-1]),
-    )
+    seen = None
+    if led_by_camera(core).any():
+        middle, own = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
+        seen = aspect(bank, middle, own, float(core.motion.density[-1]))
     free, false, rows, detection, probability = associate(
         core, bank, batch, core.motion, eligible=everyone, elapsed=elapsed
     )
-    mine = np.flatnonzero(probability > 0.5)
-    at, plot = rows[mine], detection[mine]
-    spread = np.sqrt(seen.bearing_variance[at] + batch.bearing_sigma[plot] ** 2)
-    aside = wrap(batch.bearing[plot] - seen.bearing[at]) / spread
-    let_go(core, at, aside, batch.time[plot], batch.sensor)
+    if seen is not None:
+        mine = np.flatnonzero(probability > 0.5)
+        at, plot = rows[mine], detection[mine]
+        spread = np.sqrt(seen.bearing_variance[at] + batch.bearing_sigma[plot] ** 2)
+        aside = wrap(batch.bearing[plot] - seen.bearing[at]) / spread
+        let_go(core, at, aside, batch.time[plot], batch.sensor)
     plain = np.isfinite(batch.bearing)
     learned.learn_sweep(batch.time[plain], batch.bearing[plain])
     learned.learn_clutter(batch, false, True, elapsed)
