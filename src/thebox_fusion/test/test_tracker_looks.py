@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from thebox_fusion.tracker import Detection, Tracker
+from thebox_fusion.tracker import Detection, Tracker, TrackState
 from thebox_fusion.tracker.parameters import BUILT_IN_SENSORS
 from thebox_fusion.tracker.sensors import SensorState
 
@@ -84,3 +84,29 @@ def test_bearings_alone_do_not_tell_what_is_seen_elsewhere() -> None:
     sensor.learn_detection(np.full(50, 100.0), np.zeros(50), np.ones(50), ranged=False)
     assert sensor.detection_probability(np.array([100.0]))[0] < 0.1
     assert sensor.detection_probability(np.array([2000.0]))[0] == pytest.approx(assumed)
+
+
+def test_a_crowd_of_emitters_begins_no_crowd_of_tracks() -> None:
+    """Emissions that no track explains yet wait for the track that one of them has begun."""
+    rng = np.random.default_rng(7)
+    bearings = np.arange(8) * math.pi / 4.0
+    sigma = math.radians(5.0)
+    tracker = Tracker()
+    most = 0
+    for t in range(40):
+        emissions = [
+            Detection(
+                "silvus",
+                "RF",
+                t + 0.01 * i,
+                bearing=float(bearing + rng.normal(0.0, sigma)) % (2.0 * math.pi),
+                bearing_sigma=sigma,
+            )
+            for i, bearing in enumerate(bearings)
+        ]
+        tracker.add(emissions)
+        tracker.advance(t + 0.5)
+        most = max(most, len(tracker.tracks()))
+    confirmed = [v for v in tracker.tracks() if v.state is TrackState.CONFIRMED]
+    assert len(confirmed) >= 8
+    assert most <= 24
