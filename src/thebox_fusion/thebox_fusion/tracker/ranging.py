@@ -54,12 +54,13 @@ def told(
     nearest: float,
     farthest: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what is known of ranges that are not observed: log-range (N,) and its sigma.
+    """Return what is known of ranges that are not observed: range (N,), metres, and its sigma.
 
     The mixture claims more than the geometry gives: what turns is explained best by whatever
     hypothesis is near enough for that to be no acceleration, and after a minute only that one is
     left. So its range counts with the information of `manoeuvre_sigma`, and not at all where the
-    motion does not fit; else any range between ``nearest`` and ``farthest`` is as likely.
+    motion does not fit. Else there is what was known before: any order of magnitude between
+    ``nearest`` and ``farthest`` is as likely, and mean and variance are that distribution's.
 
     Args:
         bank: of bearing-only tracks.
@@ -69,14 +70,15 @@ def told(
         nearest: metres.
         farthest: (N,) metres.
     """
-    allowed = np.maximum(manoeuvre_sigma(bank, rows, np.exp(middle)), sigma)
-    fits = (bank.misfit[rows] < MISFIT_LIMIT) & (middle > math.log(2.0 * nearest))
-    information = np.where(fits, 1.0 / np.maximum(allowed, 1e-6) ** 2, 0.0)
+    slant = np.exp(middle)
+    allowed = slant * np.maximum(manoeuvre_sigma(bank, rows, slant), sigma)
+    fits = (bank.misfit[rows] < MISFIT_LIMIT) & (slant > 2.0 * nearest)
+    information = np.where(fits, 1.0 / np.maximum(allowed, 1e-3) ** 2, 0.0)
     width = np.log(farthest / nearest)
-    before = 12.0 / width**2
+    mean = (farthest - nearest) / width
+    before = 1.0 / (0.5 * (farthest**2 - nearest**2) / width - mean**2)
     total = information + before
-    centre = (information * middle + before * (math.log(nearest) + 0.5 * width)) / total
-    return centre, 1.0 / np.sqrt(total)
+    return (information * slant + before * mean) / total, 1.0 / np.sqrt(total)
 
 
 def triangulated(

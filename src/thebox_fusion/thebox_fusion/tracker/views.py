@@ -248,11 +248,11 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
                 nearest=p.range_min,
                 farthest=reach[bank.first_sensor[rows]],
             )
-            log_range = np.where(observed, log_range, vague)
-            log_sigma = np.where(observed, log_sigma, doubt)
+            reported = np.where(observed, np.exp(log_range), vague)
+            error = np.where(observed, np.exp(log_range) * log_sigma, doubt)
         centre, spread = collapse(mean, covariance, weight)
         if bank is state.bearings:
-            _at_range(centre, spread, own, np.exp(log_range), np.where(observed, 0.0, doubt))
+            _at_range(centre, spread, own, reported, np.where(observed, 0.0, doubt))
         r = centre[:, :3] - own
         ground = np.maximum(np.hypot(r[:, 0], r[:, 1]), 1.0)
         slant = np.hypot(ground, r[:, 2])
@@ -268,8 +268,7 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
         slant_sigma = np.sqrt(np.einsum("na,nab,nb->n", unit, spread[:, :3, :3], unit))
         elevation_sigma = np.sqrt(np.einsum("na,nab,nb->n", lift, spread[:, :3, :3], lift)) / slant
         if bank is state.bearings:
-            slant = np.exp(log_range)
-            slant_sigma = np.maximum(slant * log_sigma, 1e-3)
+            slant, slant_sigma = reported, np.maximum(error, 1e-3)
         else:
             observed = slant_sigma < core.parameters.range_observed_sigma * slant
             method = np.where(observed, 1, 0)
@@ -300,7 +299,7 @@ def _at_range(
         spread: (N, 6, 6).
         own: (3,) of the own-ship.
         slant: (N,) metres, how far they are to be from it.
-        doubt: (N,) relative standard deviation of that; 0 leaves a state as it is.
+        doubt: (N,) metres, standard deviation of that; 0 leaves a state as it is.
     """
     rows = np.flatnonzero(doubt > 0.0)
     r = centre[rows, :3] - own
@@ -312,7 +311,7 @@ def _at_range(
     along = sight[:, :, None] * sight[:, None, :]
     across = np.eye(6) - along
     spread[rows] = across @ (spread[rows] * stretch[:, :, None] ** 2) @ across
-    spread[rows] += along * (slant[rows] * doubt[rows])[:, None, None] ** 2
+    spread[rows] += along * doubt[rows, None, None] ** 2
 
 
 def marks_of(core: Core, bank: TrackBank) -> FloatArray:
