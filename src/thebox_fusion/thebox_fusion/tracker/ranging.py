@@ -72,8 +72,9 @@ def told(
     """
     slant = np.exp(middle)
     allowed = slant * np.maximum(manoeuvre_sigma(bank, rows, slant), sigma)
-    fits = (bank.misfit[rows] < MISFIT_LIMIT) & (slant > 2.0 * nearest)
-    information = np.where(fits, 1.0 / np.maximum(allowed, 1e-3) ** 2, 0.0)
+    # Gradually, or the range would jump with every surprise.
+    fits = np.clip(MISFIT_LIMIT + 1.0 - bank.misfit[rows], 0.0, 1.0) * (slant > 2.0 * nearest)
+    information = fits / np.maximum(allowed, 1e-3) ** 2
     width = np.log(farthest / nearest)
     mean = (farthest - nearest) / width
     before = 1.0 / (0.5 * (farthest**2 - nearest**2) / width - mean**2)
