@@ -304,9 +304,11 @@ def _one_object(
 
 
 def _camera_keys(core: Core) -> IntArray:
-    """Return the keys of cameras that are attached to a kinematic track, or were to one gone."""
-    attached = np.flatnonzero(core.state.keys.track >= 0).tolist()
-    return np.array([k for k in attached if core.key_cameras[k]], dtype=np.int64)
+    """Return the keys of cameras that are attached to a kinematic track."""
+    track = core.state.keys.track
+    attached = np.flatnonzero(track >= 0)
+    alive = attached[np.isin(track[attached], core.state.kinematic.number)].tolist()
+    return np.array([k for k in alive if core.key_cameras[k]], dtype=np.int64)
 
 
 def led_by_camera(core: Core) -> BoolArray:
