@@ -56,9 +56,13 @@ class _Call:
     timeout: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Goal:
-    """An action goal as it was asked for."""
+    """An action goal as it was asked for, and what became of it.
+
+    ``handle`` is there once the server has accepted it. Its first feedback may come before that,
+    and with it a client's wish to cancel.
+    """
 
     name: str
     kind: str
@@ -66,6 +70,8 @@ class _Goal:
     identity: str
     feedback: bool
     fragment_size: int | None
+    handle: Any = None
+    cancelled: bool = False
 
 
 class Session:
@@ -112,7 +118,7 @@ class Session:
         self._subscriptions: dict[str, Subscription] = {}
         self._advertised: dict[str, set[object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._goals: dict[str, Any] = {}
+        self._goals: dict[str, _Goal] = {}
         self._fragments = Assembly(limits)
         self._status_level = _LEVELS["none"]
         self._told: set[str] = set()
@@ -450,6 +456,8 @@ class Session:
             bool(operation.get("feedback", False)),
             fragment_size,
         )
+        if identity:
+            self._goals[identity] = goal
         self._start(self._pursued(goal))
 
     async def _pursued(self, wanted: _Goal) -> None:
@@ -494,8 +502,9 @@ class Session:
             handle = await asyncio.wait_for(accepted, self._limits.service_timeout or None)
             if not handle.accepted:
                 raise RefusedError("Action goal was rejected")
-            if identity:
-                self._goals[identity] = handle
+            wanted.handle = handle
+            if wanted.cancelled:
+                await self._in_ros(handle.cancel_goal_async)
 
             def get_result() -> None:
                 handle.get_result_async().add_done_callback(
@@ -514,16 +523,19 @@ class Session:
             self.tell("error", f"send_action_goal {name}: {text}", identity)
             result |= {"values": text, "status": GoalStatus.STATUS_UNKNOWN, "result": False}
         finally:
-            self._goals.pop(identity, None)
+            if self._goals.get(identity) is wanted:
+                del self._goals[identity]
         self.answer(result, fragment_size)
 
     async def _cancel_action_goal(self, operation: dict[str, Any]) -> None:
         action = self._take(operation, "action", str)
         identity = str(operation.get("id") or action.partition("#")[2])
-        handle = self._goals.get(identity)
-        if handle is None:
+        goal = self._goals.get(identity)
+        if goal is None:
             raise RefusedError(f"no goal with the id {identity!r} is under way")
-        await self._in_ros(handle.cancel_goal_async)
+        goal.cancelled = True
+        if goal.handle is not None:
+            await self._in_ros(goal.handle.cancel_goal_async)
 
     # Others -----------------------------------------------------------------------------------
 

@@ -288,6 +288,11 @@ def test_an_action_is_pursued_fed_back_and_cancelled(bench: Any, talk: Any) -> N
         await client.say(op="cancel_action_goal", action="/slew", id="two")
         got = await client.hear(lambda o: o["op"] == "action_result" and o["id"] == "two")
         assert (got["result"], got["status"]) == (True, 5)  # canceled
+        # At once: no server can have accepted the goal yet.
+        await send("three", 1.0)
+        await client.say(op="cancel_action_goal", action="/slew", id="three")
+        got = await client.hear(lambda o: o["op"] == "action_result" and o["id"] == "three")
+        assert (got["result"], got["status"]) == (True, 5)
         await client.say(op="set_level", level="error")
         await client.say(op="cancel_action_goal", action="/slew", id="two")
         told = await client.hear(lambda o: o["op"] == "status")
