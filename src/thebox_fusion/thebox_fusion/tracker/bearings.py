@@ -11,7 +11,7 @@ from .births import begin
 from .core import Core
 from .detection import DetectionBatch
 from .existence import logit
-from .gate import aspect, bearing_offsets
+from .gate import bearing_offsets, seen_by
 from .glances import glance
 from .initiate import bearing_states
 from .looks import associate
@@ -59,13 +59,7 @@ def overhear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
     state = core.state
     free: FloatArray = np.ones(len(batch))
     if len(state.kinematic):
-        own = batch.own_position.mean(axis=0)
-        seen = aspect(
-            state.kinematic,
-            float(np.mean(batch.time)),
-            own,
-            float(core.motion.density[-1]),
-        )
+        seen = seen_by(state.kinematic, batch, core.motion)
         offset = bearing_offsets(seen, batch)
         variance = seen.bearing_variance[:, None] + batch.bearing_sigma[None, :] ** 2
         near = (offset**2 < 6.0 * variance) & (state.kinematic.probability() > 0.8)[:, None]

@@ -14,7 +14,7 @@ from .births import add_labels, begin
 from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import shift
-from .gate import aspect, bearing_offsets
+from .gate import aspect, bearing_offsets, seen_by
 from .identity import coincidence, is_repeat
 from .initiate import bearing_states
 from .measure import LOG_TWO_PI, wrap
@@ -101,15 +101,21 @@ def bearing_likelihoods(
     """Return (M, N) log likelihoods of each detection's bearing under each track."""
     if not len(bank):
         return np.zeros((len(batch), 0))
-    seen = aspect(
-        bank,
-        float(np.mean(batch.time)),
-        batch.own_position.mean(axis=0),
-        float(dynamics.density[-1]),
-    )
+    seen = seen_by(bank, batch, dynamics)
     offset = bearing_offsets(seen, batch).T
-    variance = seen.bearing_variance[None, :] + batch.bearing_sigma[:, None] ** 2
-    surprise = np.minimum(offset**2 / variance, 30.0) + np.log(variance) + LOG_TWO_PI
+    return _log_likelihood(batch, offset, seen.bearing_variance[None, :])
+
+
+def _log_likelihood(batch: DetectionBatch, gap: FloatArray, predicted: FloatArray) -> FloatArray:
+    """Return (M, N) log likelihoods of bearings that lie ``gap`` beside where they are predicted.
+
+    Args:
+        batch: M detections.
+        gap: (M, N) radians, the nearer candidate's where there are two.
+        predicted: (M, N) or (1, N) radians^2, variance of the prediction.
+    """
+    total = predicted + batch.bearing_sigma[:, None] ** 2
+    surprise = np.minimum(gap**2 / total, 30.0) + np.log(total) + LOG_TWO_PI
     either = np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)
     likelihood: FloatArray = -0.5 * surprise - either[:, None]
     return likelihood
@@ -131,12 +137,7 @@ def _update_attached(
     mine = log_kinematic[members, rows[members]]
     gain = log_kinematic[members] - mine[:, None]
     table.evidence[batch.key[members]] += np.where(independent[members][:, None], gain, 0.0)
-    seen = aspect(
-        bank,
-        float(np.mean(batch.time)),
-        batch.own_position.mean(axis=0),
-        float(core.motion.density[-1]),
-    )
+    seen = seen_by(bank, batch, core.motion)
     offset = bearing_offsets(seen, batch)[rows[members], members]
     variance = seen.bearing_variance[rows[members]] + batch.bearing_sigma[members] ** 2
     squared = np.minimum(offset**2 / variance, 25.0)
@@ -282,45 +283,41 @@ def _one_object(
             prediction that rests on them it is as much less.
     """
     kinematic, bearings, table = core.state.kinematic, core.state.bearings, core.state.keys
-    when, place = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
-    seen = aspect(kinematic, when, place, float(core.motion.density[-1]))
-    own = aspect(bearings, when, place, float(core.drift.density[-1]), which)
+    seen = seen_by(kinematic, batch, core.motion)
+    own = seen_by(bearings, batch, core.drift, which)
     offset = bearing_offsets(seen, batch).T
     apart = wrap(own.bearing[:, None] - seen.bearing[None, :])
     track = np.broadcast_to(seen.bearing_variance, offset.shape)
     heard = own.bearing_variance[:, None]
     both = track + heard
-    gap = wrap(offset - apart * (track / both))
-    total = track * heard / both + batch.bearing_sigma[:, None] ** 2
+    share = track / both
+    fused = _log_likelihood(batch, wrap(offset - apart * share), share * heard)
     elapsed = batch.time - table.counted[batch.key]
     news = -np.expm1(-np.where(np.isfinite(elapsed), np.maximum(elapsed, 0.0), np.inf) / ERROR_TIME)
     wide = both + ELSEWHERE**2 * track
     meeting = np.log(wide / both) - np.minimum(apart**2, 30.0 * both) * (1.0 / both - 1.0 / wide)
-    surprise = np.minimum(gap**2 / total, 30.0) + np.log(total) + LOG_TWO_PI
-    either = np.where(np.isfinite(batch.alternative_bearing), math.log(2.0), 0.0)
-    likelihood: FloatArray = 0.5 * (news[:, None] * meeting - surprise) - either[:, None]
-    likelihood += relief[:, None] * (track / both)
+    likelihood: FloatArray = fused + 0.5 * news[:, None] * meeting + relief[:, None] * share
     return likelihood
 
 
-def _camera_keys(core: Core) -> IntArray:
-    """Return the keys of cameras that are attached to a kinematic track."""
+def camera_keys(core: Core) -> tuple[IntArray, IntArray]:
+    """Return the cameras' keys that kinematic tracks hold, and the rows of those tracks."""
     track = core.state.keys.track
     attached = np.flatnonzero(track >= 0)
-    alive = attached[np.isin(track[attached], core.state.kinematic.number)].tolist()
-    return np.array([k for k in alive if core.key_cameras[k]], dtype=np.int64)
-
-
-def led_by_camera(core: Core) -> BoolArray:
-    """Return (N,) which kinematic tracks hold a key of a camera."""
-    bank = core.state.kinematic
-    keys = _camera_keys(core)
-    led: BoolArray = np.isin(bank.number, core.state.keys.track[keys])
-    return led
+    rows = rows_of(core.state.kinematic, track[attached])
+    camera = np.array([bool(core.key_cameras[k]) for k in attached.tolist()], dtype=np.bool_)
+    held = camera & (rows >= 0)
+    return attached[held], rows[held]
 
 
 def let_go(
-    core: Core, rows: IntArray, innovation: FloatArray, time: FloatArray, sensor: int
+    core: Core,
+    held: tuple[IntArray, IntArray],
+    rows: IntArray,
+    *,
+    innovation: FloatArray,
+    time: FloatArray,
+    sensor: int,
 ) -> None:
     """Take cameras off tracks that they pull to the side of where a sensor measures them.
 
@@ -331,20 +328,20 @@ def let_go(
 
     Args:
         core: with the tracks and keys.
+        held: of `camera_keys`.
         rows: (P,) distinct tracks that were detected in range.
         innovation: (P,) normalised bearing innovations, NaN where there is none.
         time: (P,) seconds.
         sensor: that detected them.
     """
     bank, table = core.state.kinematic, core.state.keys
-    seeing = _camera_keys(core)
-    holder = rows_of(bank, table.track[seeing])
+    keys, holder = held
     news = np.outer(np.nan_to_num(innovation), [PULL, -PULL]) - 0.5 * PULL**2
-    held = np.isin(rows, holder)
-    bank.pulled[rows] = np.where(held[:, None], np.maximum(bank.pulled[rows] + news, 0.0), 0.0)
+    led = np.isin(rows, holder)
+    bank.pulled[rows] = np.where(led[:, None], np.maximum(bank.pulled[rows] + news, 0.0), 0.0)
     wrong = np.flatnonzero(bank.pulled[rows].max(axis=1) > LET_GO)
     for row, when in zip(rows[wrong].tolist(), time[wrong].tolist(), strict=True):
-        mine = seeing[holder == row]
+        mine = keys[holder == row]
         table.track[mine] = -1
         table.strain[mine] = 0.0
         table.evidence[mine] = 0.0

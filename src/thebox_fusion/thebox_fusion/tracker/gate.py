@@ -13,6 +13,7 @@ from .detection import DetectionBatch
 from .measure import wrap
 from .motion import collapse
 from .types import FloatArray, IntArray
+from .update import Dynamics
 
 
 @dataclass
@@ -72,6 +73,14 @@ def aspect(
         slant_variance=slant_variance,
         position_sigma=np.sqrt(spread[:, 0, 0] + spread[:, 1, 1] + 2.0 * growth),
     )
+
+
+def seen_by(
+    bank: TrackBank, batch: DetectionBatch, dynamics: Dynamics, rows: IntArray | None = None
+) -> Aspect:
+    """Return the aspect of all tracks, or of ``rows``, when and from where a batch was measured."""
+    when, own = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
+    return aspect(bank, when, own, float(dynamics.density[-1]), rows)
 
 
 def _along(covariance: FloatArray, direction: FloatArray) -> FloatArray:

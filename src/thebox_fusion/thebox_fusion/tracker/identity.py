@@ -149,11 +149,11 @@ def coincidence(seen: Aspect, direction: FloatArray) -> FloatArray:
         seen: of the kinematic tracks.
         direction: bearing and its variance of the emitter, (2 or more,).
     """
-    total = seen.bearing_variance + max(float(direction[1]), 1e-8)
+    heard = max(float(direction[1]), 1e-8)
+    total = seen.bearing_variance + heard
     gap = wrap(seen.bearing - float(direction[0]))
-    result: FloatArray = 0.5 * (np.log(2.0 * np.pi / total) - gap**2 / total)
-    told: FloatArray = result * (max(float(direction[1]), 1e-8) / total)
-    return told
+    result: FloatArray = 0.5 * (np.log(2.0 * np.pi / total) - gap**2 / total) * (heard / total)
+    return result
 
 
 def is_repeat(

@@ -9,9 +9,9 @@ import numpy as np
 from .births import begin
 from .core import Core
 from .detection import DetectionBatch
-from .emitters import led_by_camera, let_go
+from .emitters import camera_keys, let_go
 from .existence import logit
-from .gate import aspect
+from .gate import seen_by
 from .initiate import kinematic_states
 from .looks import associate
 from .measure import wrap
@@ -24,10 +24,8 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
         return
     bank, learned = core.state.kinematic, core.state.sensors[batch.sensor]
     everyone = np.ones(len(bank), dtype=np.bool_)
-    seen = None
-    if led_by_camera(core).any():
-        middle, own = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
-        seen = aspect(bank, middle, own, float(core.motion.density[-1]))
+    led = camera_keys(core)
+    seen = seen_by(bank, batch, core.motion) if len(led[0]) else None
     free, false, rows, detection, probability = associate(
         core, bank, batch, core.motion, eligible=everyone, elapsed=elapsed
     )
@@ -36,7 +34,8 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
         at, plot = rows[mine], detection[mine]
         spread = np.sqrt(seen.bearing_variance[at] + batch.bearing_sigma[plot] ** 2)
         aside = wrap(batch.bearing[plot] - seen.bearing[at]) / spread
-        let_go(core, at, aside, batch.time[plot], batch.sensor)
+        time = batch.time[plot]
+        let_go(core, led, at, innovation=aside, time=time, sensor=batch.sensor)
     plain = np.isfinite(batch.bearing)
     learned.learn_sweep(batch.time[plain], batch.bearing[plain])
     learned.learn_clutter(batch, false, True, elapsed)

@@ -12,7 +12,7 @@ from .bank import MERGED, MISS, REFUTED, TENTATIVE, TrackBank
 from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import change_states, decay, doomed, shift
-from .gate import aspect, bearing_offsets
+from .gate import aspect, bearing_offsets, seen_by
 from .looks import count_looks
 from .measure import wrap
 from .merge import duplicates
@@ -228,12 +228,7 @@ def refute(core: Core, batch: DetectionBatch) -> None:
     bank = core.state.kinematic
     if not len(bank):
         return
-    seen = aspect(
-        bank,
-        float(np.mean(batch.time)),
-        batch.own_position.mean(axis=0),
-        float(core.motion.density[-1]),
-    )
+    seen = seen_by(bank, batch, core.motion)
     offset = bearing_offsets(seen, batch)
     variance = seen.bearing_variance[:, None] + batch.bearing_sigma[None, :] ** 2
     near = offset**2 < 9.0 * variance
