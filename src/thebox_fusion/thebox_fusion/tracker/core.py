@@ -24,7 +24,7 @@ BEARING_COMPONENTS = 10
 MOST_SENSORS = 200
 MOST_LABELS = 500
 _NAMESPACE = uuid.UUID("6f1d9a52-2f0c-5c1e-9f6b-7a4f3a5d1e10")
-_Origin = tuple[object, ...]
+_Origin = tuple[str, int, float, float, str, str, str]
 
 
 @dataclass
@@ -84,14 +84,17 @@ class Core:
         self._modality: list[str] = []
         self._serial: dict[_Origin, int] = {}
         self._newest_serial = 0
+        self._origins: dict[int, _Origin] = {}
         self._ids: dict[int, str] = {}
         self._display: dict[int, int] = {}
         self._newest_display = 0
         self._widened = (0, 0, 0)
         self.motion = Dynamics(
-            density=np.array([p.acceleration_cruise**2, p.acceleration_manoeuvre**2]),
+            density=np.square(
+                [p.acceleration_cruise, p.acceleration_turn, p.acceleration_manoeuvre]
+            ),
             vertical=p.acceleration_vertical**2,
-            dwell=np.array([p.dwell_cruise, p.dwell_manoeuvre]),
+            dwell=np.array([p.dwell_cruise, p.dwell_turn, p.dwell_manoeuvre]),
             lowest=p.lowest,
         )
         self.drift = Dynamics(
@@ -179,8 +182,7 @@ class Core:
             if serial is None:
                 self._newest_serial = serial = self._newest_serial + 1
                 self._serial[origin] = serial
-                text = f"{serial}:{self.sensor_names[batch.sensor]}:{origin[2:]!r}"
-                self._ids[serial] = str(uuid.uuid5(_NAMESPACE, text))
+                self._origins[serial] = origin
             numbers.append(serial)
         return np.array(numbers, dtype=np.int64)
 
@@ -192,7 +194,13 @@ class Core:
 
     def id_of(self, serial: int) -> str:
         """Return the UUID string of a serial number."""
-        return self._ids[serial]
+        known = self._ids.get(serial)
+        if known is None:
+            # Most plots begin a track that nobody ever asks the identity of.
+            _, sensor, *first = self._origins[serial]
+            text = f"{serial}:{self.sensor_names[sensor]}:{tuple(first)!r}"
+            known = self._ids[serial] = str(uuid.uuid5(_NAMESPACE, text))
+        return known
 
     def number_of(self, serial: int) -> int:
         """Return the short number of a serial number; 0 before confirmation."""
@@ -203,7 +211,7 @@ class Core:
     @property
     def names_held(self) -> int:
         """How many keys and identities are remembered."""
-        return max(len(self.key_names), len(self._ids))
+        return max(len(self.key_names), len(self._origins))
 
     def forget(self) -> None:
         """Drop the keys and identities that no track and no recent emitter refers to.
@@ -227,7 +235,8 @@ class Core:
         for bank in banks:
             bank.key = np.where(bank.key >= 0, place[bank.key], -1)
         named = {*alive.tolist(), *table.own.tolist(), *table.track.tolist()}
-        self._ids = {serial: text for serial, text in self._ids.items() if serial in named}
+        self._origins = {s: origin for s, origin in self._origins.items() if s in named}
+        self._ids = {s: text for s, text in self._ids.items() if s in named}
         self._display = {s: number for s, number in self._display.items() if s in named}
         self._serial = {origin: s for origin, s in self._serial.items() if s in named}
 

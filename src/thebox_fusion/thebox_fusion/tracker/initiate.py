@@ -73,7 +73,7 @@ def kinematic_states(
     spread: FloatArray = np.repeat(covariance[:, None], components, axis=1)
     # Most objects are slow; a fast one is as rare as a manoeuvre, and begins in that component.
     speed = np.full(components, parameters.speed_sigma)
-    speed[1:] = max(parameters.speed_sigma_fast, parameters.speed_sigma)
+    speed[-1] = max(parameters.speed_sigma_fast, parameters.speed_sigma)
     spread[:, :, 3, 3] = spread[:, :, 4, 4] = speed**2
     spread[:, :, 5, 5] = parameters.climb_sigma**2
     update = ScalarUpdate(means, spread)

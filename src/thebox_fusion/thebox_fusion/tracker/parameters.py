@@ -176,16 +176,20 @@ class TrackerParameters:
     )
     # Motion.
     acceleration_cruise: float = number(
-        0.2, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
+        0.05, "Root power density of acceleration in steady flight", "m/s^1.5", 0.001, 50.0
+    )
+    acceleration_turn: float = number(
+        1.5, "Root power density of acceleration in gentle turns and gusts", "m/s^1.5", 0.01, 100.0
     )
     acceleration_manoeuvre: float = number(
-        4.0, "Root power density of acceleration in a manoeuvre", "m/s^1.5", 0.01, 200.0
+        5.0, "Root power density of acceleration in a manoeuvre", "m/s^1.5", 0.01, 200.0
     )
     acceleration_vertical: float = number(
         0.08, "Root power density of vertical acceleration", "m/s^1.5", 0.001, 50.0
     )
-    dwell_cruise: float = number(200.0, "Mean time in steady flight", "s", 0.1, 1e4)
-    dwell_manoeuvre: float = number(8.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
+    dwell_cruise: float = number(900.0, "Mean time in steady flight", "s", 0.1, 1e4)
+    dwell_turn: float = number(80.0, "Mean time in gentle turns and gusts", "s", 0.1, 1e4)
+    dwell_manoeuvre: float = number(20.0, "Mean time in a manoeuvre", "s", 0.1, 1e4)
     speed_sigma: float = number(
         7.0, "Standard deviation of each velocity component of a new object", "m/s", 0.1, 300.0
     )
