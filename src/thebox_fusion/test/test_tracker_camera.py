@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from thebox_fusion.tracker import Detection, Tracker, TrackState, TrackView
+from thebox_fusion.tracker.bank import TrackBank
+from thebox_fusion.tracker.gate import aspect
 
 RADAR_BEARING, RADAR_RANGE = math.radians(0.6), 4.0
 Path = Callable[[float], np.ndarray]
@@ -140,14 +142,14 @@ def test_a_sharp_camera_joins_the_radars_track_of_what_turns_all_the_time(seed: 
     assert np.linalg.norm(view.position - path(59.5)) < 30.0
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 8])
 def test_two_objects_of_one_camera_are_not_one_track(seed: int) -> None:
     """The radar sees one of two in nearly the same direction; the camera tells both apart."""
     rng = np.random.default_rng(seed)
     near = line((200.0, 300.0), (2.0, 1.0), up=30.0)
     far = line((420.0, 600.0), (3.0, 2.0), up=60.0)
     tracker = Tracker()
-    for half in range(120):
+    for half in range(180):
         t = 0.5 * half
         found = [_seen(rng, t, near(t), "eo-1"), _seen(rng, t, far(t), "eo-2")]
         if half % 4 == 0:
@@ -156,7 +158,43 @@ def test_two_objects_of_one_camera_are_not_one_track(seed: int) -> None:
         tracker.advance(t)
     tracks = firm(tracker.tracks())
     assert len(tracks) == 2
+    (radar,) = [view for view in tracks if "dspnor" in view.sensors]
+    assert "mara:eo-1" in radar.keys
     assert all(len(view.keys & {"mara:eo-1", "mara:eo-2"}) == 1 for view in tracks)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_cameras_leave_the_track_that_the_radar_has_lost(seed: int) -> None:
+    """What they follow hides from the radar behind another object, which lands."""
+    rng = np.random.default_rng(seed)
+    landing = line((0.0, 400.0), (1.5, 0.0), up=30.0)
+    followed = line((0.0, 800.0), (3.0, 0.0), up=60.0)
+    tracker = Tracker()
+    for half in range(180):
+        t = 0.5 * half
+        found = [_seen(rng, t, followed(t), key) for key in ("eo-1", "ir-1")]
+        if half % 2 == 0:
+            seen = landing(t) if t < 30.0 else followed(t)
+            found.append(plot(rng, t, seen, np.zeros(3)))
+        tracker.add(found)
+        tracker.advance(t)
+        if t == 29.5:
+            (lower,) = firm(tracker.tracks())
+            assert {"mara:eo-1", "mara:ir-1"} <= lower.keys
+    (view,) = firm(tracker.tracks())
+    assert {"mara:eo-1", "mara:ir-1"} <= view.keys
+    assert view.id != lower.id
+    assert np.linalg.norm(view.position[:2] - followed(89.5)[:2]) < 25.0
+
+
+def test_rows_are_looked_at_in_their_order() -> None:
+    bank = TrackBank(1, 4)
+    mean = np.zeros((2, 1, 6))
+    mean[:, 0, :2] = [[0.0, 900.0], [900.0, 0.0]]
+    spread = np.broadcast_to(np.diag([9.0, 9.0, 9.0, 1.0, 1.0, 1.0]), (2, 1, 6, 6))
+    bank.append(2, mean=mean, covariance=spread, weight=np.ones((2, 1)))
+    seen = aspect(bank, 0.0, np.zeros(3), 1.0, np.array([1, 0]))
+    np.testing.assert_allclose(seen.bearing, [0.5 * math.pi, 0.0])
 
 
 @pytest.mark.parametrize("seed", range(1, 7))

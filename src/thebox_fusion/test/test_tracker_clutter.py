@@ -15,6 +15,7 @@ from thebox_fusion.tracker.clutter import ClutterMap
 from thebox_fusion.tracker.core import Core
 from thebox_fusion.tracker.detection import DetectionBatch, batch_of
 from thebox_fusion.tracker.frames import fill_unknown
+from thebox_fusion.tracker.gate import aspect
 from thebox_fusion.tracker.glances import glance
 from thebox_fusion.tracker.looks import associate
 from thebox_fusion.tracker.merge import duplicates, near_pairs
@@ -277,21 +278,25 @@ def test_near_pairs_are_those_that_counting_finds() -> None:
 def test_two_tracks_are_one_object_when_they_are_seen_as_often_as_one(
     chance: float, rate: float, merged: bool
 ) -> None:
-    bank = TrackBank(2, 8)
-    mean = np.zeros((2, 2, 6))
+    motion = Core(TrackerParameters()).motion
+    components = len(motion.density)
+    bank = TrackBank(components, 8)
+    mean = np.zeros((2, components, 6))
     mean[:, :, 1], mean[:, :, 3] = 900.0, 10.0
     mean[1, :, 0] = 4.0
     bank.append(
         2,
         number=np.array([1, 2]),
         mean=mean,
-        covariance=np.broadcast_to(np.diag([60.0, 60.0, 900.0, 4.0, 4.0, 1.0]), (2, 2, 6, 6)),
-        weight=np.full((2, 2), 0.5),
+        covariance=np.broadcast_to(
+            np.diag([60.0, 60.0, 900.0, 4.0, 4.0, 1.0]), (2, components, 6, 6)
+        ),
+        weight=np.full((2, components), 1.0 / components),
         hits=np.array([9.0, 4.0]),
         hit_rate=np.full(2, rate),
     )
-    motion = Core(TrackerParameters()).motion
-    found = duplicates(bank, 0.0, motion, np.full(2, -1), np.full(2, chance))
+    seen = aspect(bank, 0.0, np.zeros(3), float(motion.density[0]))
+    found = duplicates(bank, 0.0, motion, seen, np.full(2, -1), np.full(2, chance))
     assert found == ([(0, 1)] if merged else [])
 
 

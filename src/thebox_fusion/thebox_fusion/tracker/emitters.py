@@ -11,6 +11,7 @@ import numpy as np
 from .bank import ATTACHED, DETACHED, HIT, TENTATIVE, TrackBank
 from .bearings import note_own_path
 from .births import add_labels, begin
+from .cameras import taken
 from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import shift
@@ -27,13 +28,6 @@ OWN_SURPRISE = 3.0
 ERROR_TIME = 5.0
 # Another object's direction lies within so many standard deviations of a track's.
 ELSEWHERE = 10.0
-# Two objects that a camera showed within so many seconds were in one picture.
-IN_ONE_PICTURE = 2.0
-# A camera's other object pulls a track to the side by so many standard deviations of a radar plot,
-PULL = 1.5
-# and is let go at these log odds that it does; it then has to prove again that it belongs there.
-LET_GO = 5.0
-UNPROVEN = -5.0
 # Prior odds that an emitter's object is among the kinematic tracks.
 JOINED_ODDS = 4.0
 
@@ -300,69 +294,6 @@ def _one_object(
     return likelihood
 
 
-def camera_keys(core: Core) -> tuple[IntArray, IntArray]:
-    """Return the cameras' keys that kinematic tracks hold, and the rows of those tracks."""
-    track = core.state.keys.track
-    attached = np.flatnonzero(track >= 0)
-    rows = rows_of(core.state.kinematic, track[attached])
-    camera = np.array([bool(core.key_cameras[k]) for k in attached.tolist()], dtype=np.bool_)
-    held = camera & (rows >= 0)
-    return attached[held], rows[held]
-
-
-def let_go(
-    core: Core,
-    held: tuple[IntArray, IntArray],
-    rows: IntArray,
-    *,
-    innovation: FloatArray,
-    time: FloatArray,
-    sensor: int,
-) -> None:
-    """Take cameras off tracks that they pull to the side of where a sensor measures them.
-
-    A camera's bearing is the sharpest there is. Of another object in the same direction, it leads
-    the track away from its own plots and fits it ever after: only the plots can tell. Their
-    normalised bearing innovations are summed for either side (cumulative sums; Page, Biometrika
-    41, 1954).
-
-    Args:
-        core: with the tracks and keys.
-        held: of `camera_keys`.
-        rows: (P,) distinct tracks that were detected in range.
-        innovation: (P,) normalised bearing innovations, NaN where there is none.
-        time: (P,) seconds.
-        sensor: that detected them.
-    """
-    bank, table = core.state.kinematic, core.state.keys
-    keys, holder = held
-    news = np.outer(np.nan_to_num(innovation), [PULL, -PULL]) - 0.5 * PULL**2
-    led = np.isin(rows, holder)
-    bank.pulled[rows] = np.where(led[:, None], np.maximum(bank.pulled[rows] + news, 0.0), 0.0)
-    wrong = np.flatnonzero(bank.pulled[rows].max(axis=1) > LET_GO)
-    for row, when in zip(rows[wrong].tolist(), time[wrong].tolist(), strict=True):
-        mine = keys[holder == row]
-        table.track[mine] = -1
-        table.strain[mine] = 0.0
-        table.evidence[mine] = 0.0
-        table.evidence[mine, row] = UNPROVEN
-        bank.pulled[row] = 0.0
-        bank.note(np.array([row]), when, sensor, DETACHED, 0.0)
-
-
-def _taken(core: Core, key: int, now: float) -> BoolArray:
-    """Return (N,) which kinematic tracks hold another object of the camera that has ``key``."""
-    bank, table = core.state.kinematic, core.state.keys
-    taken = np.zeros(len(bank), dtype=np.bool_)
-    camera = core.key_cameras[key]
-    if camera:
-        at_once = np.flatnonzero((table.track >= 0) & (now - table.time < IN_ONE_PICTURE))
-        others = [k for k in at_once.tolist() if k != key and core.key_cameras[k] == camera]
-        rows = rows_of(bank, table.track[others])
-        taken[rows[rows >= 0]] = True
-    return taken
-
-
 def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
     """Let emitters join the kinematic track that explains them, where that is clear."""
     state, p = core.state, core.parameters
@@ -379,7 +310,7 @@ def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
         if table.hits[key] < 3 or own[0] < 0:
             continue
         meeting = coincidence(seen, state.bearings.direction[own[0]])
-        free = np.where(_taken(core, key, now), 0.0, alive)
+        free = np.where(taken(core, key, now), 0.0, alive)
         row, posterior = table.posterior(key, free, JOINED_ODDS, meeting)
         if posterior < p.attach_probability:
             continue

@@ -18,8 +18,9 @@ from .update import Dynamics
 
 @dataclass
 class Aspect:
-    """How every track looks from one place at one time; all arrays (N,)."""
+    """How every track looks from one place at one time: arrays (N,), ``position`` (N, 3)."""
 
+    position: FloatArray
     bearing: FloatArray
     bearing_variance: FloatArray
     elevation: FloatArray
@@ -37,7 +38,7 @@ def aspect(
     rows: IntArray | None = None,
 ) -> Aspect:
     """Return the aspect of all tracks, or of ``rows``, at ``when`` from ``own`` (3,)."""
-    if rows is None or len(rows) == len(bank):
+    if rows is None or np.array_equal(rows, np.arange(len(bank))):
         mean, covariance = collapse(bank.mean, bank.covariance, bank.weight)
         step = when - bank.time
     else:
@@ -65,6 +66,7 @@ def aspect(
     slant_variance = _along(spread, unit) + growth
     lift_variance = _along(spread, lift)
     return Aspect(
+        position=position,
         bearing=np.arctan2(r[:, 0], r[:, 1]),
         bearing_variance=across_variance / ground**2,
         elevation=np.arctan2(r[:, 2], ground),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bank import TrackBank
+from .gate import Aspect
 from .motion import collapse
 from .types import FloatArray, IntArray
 from .update import Dynamics, predict_rows
@@ -17,7 +18,12 @@ nearer, in ratio, to twice than to once."""
 
 
 def duplicates(
-    bank: TrackBank, now: float, dynamics: Dynamics, separate: IntArray, chance: FloatArray
+    bank: TrackBank,
+    now: float,
+    dynamics: Dynamics,
+    seen: Aspect,
+    separate: IntArray,
+    chance: FloatArray,
 ) -> list[tuple[int, int]]:
     """Return pairs of rows (keep, drop) that follow one object.
 
@@ -28,6 +34,7 @@ def duplicates(
         bank: of kinematic tracks.
         now: seconds.
         dynamics: of the bank.
+        seen: where the tracks are now.
         separate: (N,) the sensor that holds a track under a number of its own at present, -1
             none: what one sensor tells apart stays apart.
         chance: (N,) how often an object there is detected in a look.
@@ -37,12 +44,14 @@ def duplicates(
     rows = np.flatnonzero(bank.hits > 1.5)
     if len(rows) < 2:
         return []
-    mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), now), dynamics)
-    centre, spread = collapse(mean, covariance, weight)
-    sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
-    a, b = near_pairs(centre[:, :2], min(3.0 * float(np.median(sigma)), 100.0))
+    reach = min(3.0 * float(np.median(seen.position_sigma[rows])), 100.0)
+    a, b = near_pairs(seen.position[rows, :2], reach)
     if not len(a):
         return []
+    near, pair = np.unique(np.concatenate([a, b]), return_inverse=True)
+    rows, a, b = rows[near], pair[: len(a)], pair[len(a) :]
+    mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), now), dynamics)
+    centre, spread = collapse(mean, covariance, weight)
     plane = np.array([0, 1, 3, 4])
     gap = (centre[a] - centre[b])[:, plane]
     joint = (spread[a] + spread[b])[:, plane[:, None], plane[None, :]]

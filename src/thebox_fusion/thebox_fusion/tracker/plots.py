@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 
 from .births import begin
+from .cameras import camera_keys, let_go
 from .core import Core
 from .detection import DetectionBatch
-from .emitters import camera_keys, let_go
 from .existence import logit
 from .gate import seen_by
 from .initiate import kinematic_states

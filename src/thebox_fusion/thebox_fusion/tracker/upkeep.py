@@ -9,15 +9,15 @@ import math
 import numpy as np
 
 from .bank import MERGED, MISS, REFUTED, TENTATIVE, TrackBank
+from .cameras import leave_lost
 from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import change_states, decay, doomed, shift
-from .gate import aspect, bearing_offsets, seen_by
+from .gate import Aspect, aspect, bearing_offsets, seen_by
 from .looks import count_looks
 from .measure import wrap
 from .merge import duplicates
 from .types import BoolArray, FloatArray, IntArray
-from .update import Dynamics
 
 # A tentative track below this existence goes after so many seconds or looks without a detection.
 PASSED_BELOW = 0.02
@@ -35,12 +35,13 @@ def settle(core: Core, now: float) -> None:
     """Count the looks that found nothing, let existence fade, change states, delete."""
     state, p = core.state, core.parameters
     step = now - state.time if math.isfinite(state.time) else 0.0
-    for bank, dynamics in (
-        (state.kinematic, core.motion),
-        (state.bearings, core.drift),
-    ):
+    # Where the tracks are does not change in here, only what is believed of them.
+    own = state.own_position
+    seen = aspect(state.kinematic, now, own, float(core.motion.density[0]))
+    heard = aspect(state.bearings, now, own, float(core.drift.density[0]))
+    for bank, where in ((state.kinematic, seen), (state.bearings, heard)):
         if len(bank):
-            _count_misses(core, bank, now, dynamics)
+            _count_misses(core, bank, now, where)
             life = np.full(len(bank), p.mean_life)
             silent = (bank is state.bearings) & (now - bank.last_hit > 3.0)
             life[silent] = p.emitter_silence
@@ -53,15 +54,14 @@ def settle(core: Core, now: float) -> None:
     state.time = max(state.time, now)
     if now - state.last_merge >= 0.5:
         state.last_merge = now
-        _merge(core, now)
-        _absorb_sights(core, now)
-    _delete(core, now)
+        _merge(core, now, seen)
+        _absorb_sights(core, now, theirs=seen, mine=heard)
+        leave_lost(core, seen, now)
+    _delete(core, now, seen)
 
 
-def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -> None:
-    state = core.state
-    seen = aspect(bank, now, state.own_position, float(dynamics.density[-1]))
-    for sensor, learned in enumerate(state.sensors):
+def _count_misses(core: Core, bank: TrackBank, now: float, seen: Aspect) -> None:
+    for sensor, learned in enumerate(core.state.sensors):
         if learned.model.miss_weight <= 0.0:
             continue
         covered = learned.covers(seen.bearing, seen.slant)
@@ -95,20 +95,20 @@ def _count_misses(core: Core, bank: TrackBank, now: float, dynamics: Dynamics) -
         bank.note(rows[told], now, sensor, MISS, delta[told])
 
 
-def _merge(core: Core, now: float) -> None:
+def _merge(core: Core, now: float, seen: Aspect) -> None:
     """End the younger of two kinematic tracks that follow one object."""
     bank, table = core.state.kinematic, core.state.keys
     if len(bank) < 2:
         return
-    separate, chance = _told_apart(core, now), _chance(core, now)
-    for keep, drop in duplicates(bank, now, core.motion, separate, chance):
+    separate, chance = _told_apart(core, now), _chance(core, seen)
+    for keep, drop in duplicates(bank, now, core.motion, seen, separate, chance):
         moved = np.flatnonzero(table.track == bank.number[drop])
         table.track[moved] = bank.number[keep]
         bank.log_odds[drop] = -100.0
         bank.note(np.array([keep]), now, -1, MERGED, 0.0)
 
 
-def _absorb_sights(core: Core, now: float) -> None:
+def _absorb_sights(core: Core, now: float, *, theirs: Aspect, mine: Aspect) -> None:
     """End a camera's track of a mere direction that is the direction of a kinematic track.
 
     A camera that is cued to a track and turns, or a compass that is off, has it a little beside
@@ -122,16 +122,14 @@ def _absorb_sights(core: Core, now: float) -> None:
     rows = np.flatnonzero((bank.key < 0) & camera[bank.first_sensor])
     if not len(rows):
         return
-    theirs = aspect(kinematic, now, state.own_position, float(core.motion.density[0]))
-    mine = aspect(bank, now, state.own_position, float(core.drift.density[0]), rows)
     known = (kinematic.state != TENTATIVE) & (theirs.bearing_variance < KNOWN_DIRECTION**2)
     known &= theirs.elevation_variance < KNOWN_DIRECTION**2
     # The plain bearing filter: the spread over ranges would make the direction look vague.
     bearing, variance, _ = bank.direction[rows].T
     across = wrap(bearing[:, None] - theirs.bearing) ** 2
     across = across / (variance[:, None] + theirs.bearing_variance)
-    rise = (mine.elevation[:, None] - theirs.elevation) ** 2
-    rise = rise / (mine.elevation_variance[:, None] + theirs.elevation_variance)
+    rise = (mine.elevation[rows, None] - theirs.elevation) ** 2
+    rise = rise / (mine.elevation_variance[rows, None] + theirs.elevation_variance)
     distance = np.where(known, across + rise, np.inf)
     best = distance.argmin(axis=1)
     same = distance[np.arange(len(rows)), best] < SAME_DIRECTION
@@ -140,11 +138,10 @@ def _absorb_sights(core: Core, now: float) -> None:
         bank.keep(np.setdiff1d(np.arange(len(bank)), rows[same]))
 
 
-def _chance(core: Core, now: float) -> FloatArray:
+def _chance(core: Core, seen: Aspect) -> FloatArray:
     """Return (N,) how often a kinematic track is detected in a look of who looks at everything."""
     state = core.state
     bank = state.kinematic
-    seen = aspect(bank, now, state.own_position, float(core.motion.density[0]))
     weight, total = np.zeros(len(bank)), np.zeros(len(bank))
     for sensor, learned in enumerate(state.sensors):
         if learned.model.miss_weight <= 0.5:
@@ -177,12 +174,11 @@ def _told_apart(core: Core, now: float) -> IntArray:
     return result
 
 
-def _delete(core: Core, now: float) -> None:
+def _delete(core: Core, now: float, seen: Aspect) -> None:
     state, p = core.state, core.parameters
     bank = state.kinematic
     if len(bank):
         gone = doomed(bank, p) | _passed(core, bank, now)
-        seen = aspect(bank, now, state.own_position, float(core.motion.density[0]))
         gone |= seen.position_sigma > p.coast_position_sigma * 4.0
         gone |= (seen.position_sigma > p.coast_position_sigma) & (
             now - bank.last_hit > p.coast_time
