@@ -296,7 +296,8 @@ def test_two_tracks_are_one_object_when_they_are_seen_as_often_as_one(
         hit_rate=np.full(2, rate),
     )
     seen = aspect(bank, 0.0, np.zeros(3), float(motion.density[0]))
-    found = duplicates(bank, 0.0, motion, seen, np.full(2, -1), np.full(2, chance))
+    apart = np.full(2, -1)
+    found = duplicates(bank, 0.0, motion, seen=seen, separate=apart, chance=np.full(2, chance))
     assert found == ([(0, 1)] if merged else [])
 
 

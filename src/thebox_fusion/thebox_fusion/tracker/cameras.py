@@ -24,7 +24,7 @@ PULL = 1.5
 # and is let go at these log odds that it does; it then has to prove again that it belongs there.
 LET_GO = 5.0
 UNPROVEN = -5.0
-# A track whose direction lies within so many standard deviations of a camera's is in that direction.
+# A track is in a camera's direction within so many standard deviations.
 IN_LINE = 3.0
 
 
@@ -62,7 +62,7 @@ def let_go(
         time: (P,) seconds.
         sensor: that detected them.
     """
-    bank, table = core.state.kinematic, core.state.keys
+    bank = core.state.kinematic
     keys, holder = held
     news = np.outer(np.nan_to_num(innovation), [PULL, -PULL]) - 0.5 * PULL**2
     led = np.isin(rows, holder)

@@ -24,7 +24,7 @@ BEARING_COMPONENTS = 10
 MOST_SENSORS = 200
 MOST_LABELS = 500
 _NAMESPACE = uuid.UUID("6f1d9a52-2f0c-5c1e-9f6b-7a4f3a5d1e10")
-_Origin = tuple[str, int, float, float, str, str, str]
+_Origin = tuple[str, int, float, float, str, str, tuple[str, str] | str]
 
 
 @dataclass

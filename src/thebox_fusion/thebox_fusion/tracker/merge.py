@@ -21,6 +21,7 @@ def duplicates(
     bank: TrackBank,
     now: float,
     dynamics: Dynamics,
+    *,
     seen: Aspect,
     separate: IntArray,
     chance: FloatArray,

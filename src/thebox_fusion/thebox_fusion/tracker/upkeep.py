@@ -101,7 +101,9 @@ def _merge(core: Core, now: float, seen: Aspect) -> None:
     if len(bank) < 2:
         return
     separate, chance = _told_apart(core, now), _chance(core, seen)
-    for keep, drop in duplicates(bank, now, core.motion, seen, separate, chance):
+    for keep, drop in duplicates(
+        bank, now, core.motion, seen=seen, separate=separate, chance=chance
+    ):
         moved = np.flatnonzero(table.track == bank.number[drop])
         table.track[moved] = bank.number[keep]
         bank.log_odds[drop] = -100.0
