@@ -16,6 +16,15 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+try:
+    from thebox_bringup.transport import speak_as_the_box
+
+    # Shared memory among processes of tests that come and go loses a service now and then.
+    speak_as_the_box()
+except (ImportError, LookupError):
+    # No ROS here, or nothing built: tests that need a graph are skipped with their reason.
+    pass
+
 # A busy machine must not fail a test: speed is measured in benchmarks/.
 settings.register_profile("thebox", deadline=None)
 settings.load_profile("thebox")

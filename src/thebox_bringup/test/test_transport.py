@@ -57,6 +57,9 @@ def test_a_box_on_one_machine_has_a_profile_that_ros_does_not_override() -> None
     assert found[DISCOVERY_RANGE] == "SYSTEM_DEFAULT"
     # What a process was given it hands on to its own as it is.
     assert transport(found) == {}
+    # Unless those are to look elsewhere.
+    assert transport({**found, DISCOVERY_RANGE: "LOCALHOST"}) == found
+    assert profile(transport({**found, DISCOVERY_RANGE: "SUBNET"})) == "fastdds.xml"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,9 @@ def test_a_sites_own_choice_stands(given: dict[str, str]) -> None:
 @pytest.mark.graph
 @pytest.mark.parametrize("listener", ["as the box", "as an operator's tool"])
 def test_pictures_pass_whole_between_processes(domain: int, listener: str) -> None:
-    plain = {**os.environ, "ROS_DOMAIN_ID": str(domain), DISCOVERY_RANGE: "LOCALHOST"}
+    # As ./thebox run has it, whatever the tests themselves speak.
+    plain = {**os.environ, **transport({}), "ROS_DOMAIN_ID": str(domain)}
+    plain |= {DISCOVERY_RANGE: "LOCALHOST"}
     box = {**plain, **transport(plain)}
     sender = subprocess.Popen([sys.executable, "-c", HELD, "sender"], env=box)
     try:

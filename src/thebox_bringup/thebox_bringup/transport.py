@@ -37,9 +37,11 @@ def transport(given: Mapping[str, str]) -> dict[str, str]:
     Returns:
         none where the site names a profile of its own, or another middleware than Fast DDS.
     """
-    own = {name: given.get(name, "") for name in _PROFILES}
-    # Its own, or this function's choice for the local range, handed on with the rest.
-    if any(file and Path(file).name != _NETWORK for file in own.values()):
+    named = {Path(given[name]).name for name in _PROFILES if given.get(name)}
+    if named - {_NETWORK, _LOCAL}:
+        return {}
+    if _LOCAL in named and given.get(DISCOVERY_RANGE) == "SYSTEM_DEFAULT":
+        # This function's own choice, handed on with the rest.
         return {}
     if not (given.get("RMW_IMPLEMENTATION") or "rmw_fastrtps").startswith("rmw_fastrtps"):
         return {}

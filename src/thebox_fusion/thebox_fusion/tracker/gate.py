@@ -30,6 +30,9 @@ class Aspect:
     position_sigma: FloatArray
 
 
+_NOTHING = Aspect(np.zeros((0, 3)), *np.zeros((7, 0)))
+
+
 def aspect(
     bank: TrackBank,
     when: float,
@@ -38,6 +41,8 @@ def aspect(
     rows: IntArray | None = None,
 ) -> Aspect:
     """Return the aspect of all tracks, or of ``rows``, at ``when`` from ``own`` (3,)."""
+    if not len(bank):
+        return _NOTHING
     if rows is None or np.array_equal(rows, np.arange(len(bank))):
         mean, covariance = collapse(bank.mean, bank.covariance, bank.weight)
         step = when - bank.time
