@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from thebox_fusion.tracker import SensorModel, TrackerParameters, parameters_from_mapping
 from thebox_fusion.tracker.associate import assignment, marginals
 from thebox_fusion.tracker.bank import COASTING, CONFIRMED, TENTATIVE, TrackBank
+from thebox_fusion.tracker.core import Core
 from thebox_fusion.tracker.existence import after_look, change_states
 from thebox_fusion.tracker.identity import KeyTable, is_repeat
 from thebox_fusion.tracker.measure import ScalarUpdate, wrap
 from thebox_fusion.tracker.motion import collapse, mix_modes, mode_transition, predict_state
 from thebox_fusion.tracker.parameters import check_ranges
+from thebox_fusion.tracker.update import predict_blend, predict_rows
 
 
 def exact_marginals(ratio: np.ndarray) -> np.ndarray:
@@ -112,6 +114,30 @@ def test_mixing_keeps_the_overall_moments() -> None:
     after = collapse(*mix_modes(mean, covariance, weight, transition))
     assert after[0] == pytest.approx(before[0])
     assert after[1] == pytest.approx(before[1])
+
+
+@pytest.mark.parametrize("mixes", [True, False])
+def test_a_blend_is_predicted_as_its_components_are(mixes: bool) -> None:
+    rng = np.random.default_rng(5)
+    motion = Core(TrackerParameters()).motion
+    if not mixes:
+        motion = replace(motion, dwell=None)
+    components = len(motion.density)
+    bank = TrackBank(components, 4)
+    root = rng.normal(0.0, 5.0, (4, components, 6, 6))
+    weight = rng.uniform(0.1, 1.0, (4, components))
+    bank.append(
+        4,
+        time=np.array([0.0, 1.0, 2.0, 5.0]),
+        mean=rng.normal(0.0, 100.0, (4, components, 6)),
+        covariance=root @ np.swapaxes(root, 2, 3),
+        weight=weight / weight.sum(axis=1, keepdims=True),
+    )
+    rows, when = np.array([3, 0, 1]), np.full(3, 5.5)
+    mean, covariance = predict_blend(bank, rows, when, motion)
+    centre, spread = collapse(*predict_rows(bank, rows, when, motion))
+    np.testing.assert_allclose(mean, centre)
+    np.testing.assert_allclose(covariance, spread)
 
 
 def test_scalar_updates_equal_the_joint_kalman_update() -> None:

@@ -8,9 +8,8 @@ import numpy as np
 
 from .bank import TrackBank
 from .gate import Aspect
-from .motion import collapse
 from .types import FloatArray, IntArray
-from .update import Dynamics, predict_rows
+from .update import Dynamics, predict_blend
 
 TOO_OFTEN = 1.39
 """Two tracks that are detected so many times as often as one object is are two objects: they lie
@@ -51,8 +50,7 @@ def duplicates(
         return []
     near, pair = np.unique(np.concatenate([a, b]), return_inverse=True)
     rows, a, b = rows[near], pair[: len(a)], pair[len(a) :]
-    mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), now), dynamics)
-    centre, spread = collapse(mean, covariance, weight)
+    centre, spread = predict_blend(bank, rows, np.full(len(rows), now), dynamics)
     plane = np.array([0, 1, 3, 4])
     gap = (centre[a] - centre[b])[:, plane]
     joint = (spread[a] + spread[b])[:, plane[:, None], plane[None, :]]

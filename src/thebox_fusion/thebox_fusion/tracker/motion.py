@@ -28,7 +28,7 @@ def predict_state(
         mean: (N, K, 6).
         covariance: (N, K, 6, 6).
         step: (N,) seconds, any sign; noise grows with its magnitude.
-        density_horizontal: (K,) power density of acceleration, m^2/s^3.
+        density_horizontal: (K,) or (N, K) power density of acceleration, m^2/s^3.
         density_vertical: the same for the vertical.
     """
     h = step[:, None]
@@ -43,7 +43,7 @@ def predict_state(
     cov[..., :3, 3:] = new_pv
     cov[..., 3:, :3] = np.swapaxes(new_pv, -1, -2)
     a = np.abs(h)
-    horizontal = density_horizontal[None, :]
+    horizontal = np.atleast_2d(density_horizontal)
     pos, cross, vel = a**3 / 3.0, h * a / 2.0, a
     for axis in range(3):
         density = horizontal if axis < 2 else np.full_like(horizontal, density_vertical)

@@ -11,7 +11,7 @@ import numpy as np
 from .bank import TrackBank
 from .detection import DetectionBatch
 from .measure import ScalarUpdate
-from .motion import mix_modes, mode_transition, predict_state
+from .motion import collapse, mix_modes, mode_transition, predict_state
 from .types import BoolArray, FloatArray, IntArray
 
 
@@ -58,6 +58,27 @@ def predict_rows(
         mean, covariance, weight = mix_modes(mean, covariance, weight, transition)
     mean, covariance = predict_state(mean, covariance, step, dynamics.density, dynamics.vertical)
     return mean, covariance, weight
+
+
+def predict_blend(
+    bank: TrackBank, rows: IntArray, when: FloatArray, dynamics: Dynamics
+) -> tuple[FloatArray, FloatArray]:
+    """Return what `predict_rows` and `collapse` give, (N, 6) and (N, 6, 6), for a fraction.
+
+    The interaction of an IMM keeps the mixture's first two moments, and the prediction is linear:
+    only the noise differs between the modes.
+    """
+    step = when - bank.time[rows]
+    weight = bank.weight[rows]
+    mean, covariance = collapse(bank.mean[rows], bank.covariance[rows], weight)
+    if dynamics.dwell is not None and len(rows):
+        transition = mode_transition(step, dynamics.dwell)
+        weight = (weight[:, None, :] @ transition)[:, 0]
+    density = (weight @ dynamics.density)[:, None]
+    mean, covariance = predict_state(
+        mean[:, None], covariance[:, None], step, density, dynamics.vertical
+    )
+    return mean[:, 0], covariance[:, 0]
 
 
 @dataclass

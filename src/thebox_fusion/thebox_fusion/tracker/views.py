@@ -30,7 +30,7 @@ from .initiate import farthest
 from .measure import wrap
 from .motion import collapse
 from .types import BoolArray, FloatArray, IntArray
-from .update import predict_rows
+from .update import predict_blend, predict_rows
 from .view import LedgerEntry, TrackState, TrackView
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ def picture_of(core: Core, when: float) -> Picture:
     bank = state.kinematic
     rows = np.flatnonzero((bank.state != TENTATIVE) & (bank.probability() >= p.report_probability))
     if len(rows):
-        mean, covariance, weight = predict_rows(bank, rows, np.full(len(rows), when), core.motion)
-        centre, spread = collapse(mean, covariance, weight)
+        centre, spread = predict_blend(bank, rows, np.full(len(rows), when), core.motion)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
         for row, (east, north), wide in zip(
             bank.number[rows].tolist(), centre[:, :2].tolist(), sigma.tolist(), strict=True
@@ -228,8 +227,10 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
         count = len(rows)
         if not count:
             continue
-        mean, covariance, weight = predict_rows(bank, rows, np.full(count, when), dynamics)
-        if bank is state.bearings:
+        if bank is state.kinematic:
+            centre, spread = predict_blend(bank, rows, np.full(count, when), dynamics)
+        else:
+            mean, covariance, weight = predict_rows(bank, rows, np.full(count, when), dynamics)
             log_range, log_sigma, observed = ranging.triangulated(
                 bank,
                 rows,
@@ -250,8 +251,7 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
             )
             reported = np.where(observed, np.exp(log_range), vague)
             error = np.where(observed, np.exp(log_range) * log_sigma, doubt)
-        centre, spread = collapse(mean, covariance, weight)
-        if bank is state.bearings:
+            centre, spread = collapse(mean, covariance, weight)
             _at_range(centre, spread, own, reported, np.where(observed, 0.0, doubt))
         r = centre[:, :3] - own
         ground = np.maximum(np.hypot(r[:, 0], r[:, 1]), 1.0)
