@@ -187,6 +187,25 @@ def test_cameras_leave_the_track_that_the_radar_has_lost(seed: int) -> None:
     assert np.linalg.norm(view.position[:2] - followed(89.5)[:2]) < 25.0
 
 
+@pytest.mark.parametrize("seed", [1, 4])
+def test_a_radar_that_sees_little_does_not_lose_tracks_to_a_camera(seed: int) -> None:
+    """It misses several looks in a row, while it sees another object in that direction."""
+    rng = np.random.default_rng(seed)
+    near = line((0.0, 400.0), (1.5, 0.0), up=30.0)
+    followed = line((0.0, 800.0), (3.0, 0.0), up=60.0)
+    tracker = Tracker()
+    for half in range(200):
+        t = 0.5 * half
+        found = [_seen(rng, t, followed(t), "eo-1")]
+        if half % 2 == 0:
+            seen = [place(t) for place in (near, followed) if rng.random() < 0.55]
+            found += [plot(rng, t, place, np.zeros(3)) for place in seen]
+        tracker.add(found)
+        tracker.advance(t)
+        if t > 60.0:
+            assert len(firm(tracker.tracks())) == 2
+
+
 def test_rows_are_looked_at_in_their_order() -> None:
     bank = TrackBank(1, 4)
     mean = np.zeros((2, 1, 6))

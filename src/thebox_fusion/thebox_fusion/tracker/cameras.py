@@ -13,7 +13,7 @@ import numpy as np
 from .bank import DETACHED, TENTATIVE
 from .core import Core, rows_of
 from .gate import Aspect
-from .looks import lost_to_radar
+from .looks import LOST_AFTER
 from .measure import wrap
 from .types import BoolArray, FloatArray, IntArray
 
@@ -24,6 +24,8 @@ PULL = 1.5
 # and is let go at these log odds that it does; it then has to prove again that it belongs there.
 LET_GO = 5.0
 UNPROVEN = -5.0
+# So unlikely (log probability) are the misses of a track for the radar to have lost it.
+MISSED = -4.6
 # A track is in a camera's direction within so many standard deviations.
 IN_LINE = 3.0
 
@@ -88,19 +90,36 @@ def leave_lost(core: Core, seen: Aspect, now: float) -> None:
     keys, holder = camera_keys(core)
     if not len(keys):
         return
-    everyone = np.arange(len(bank))
-    lost = lost_to_radar(core, bank, everyone, np.full(len(bank), now))
+    known, lost = _lost(core, seen, now)
     if not lost[holder].any():
         return
-    sensors = core.state.sensors
-    whole = [i for i, learned in enumerate(sensors) if learned.model.miss_weight > 0.5]
-    held = ~lost & np.isfinite(bank.sensor_last[:, whole]).any(axis=1)
+    held = known & ~lost
     held &= (bank.state != TENTATIVE) & (bank.probability() > 0.8)
     for key, row in zip(keys[lost[holder]].tolist(), holder[lost[holder]].tolist(), strict=True):
         gap = wrap(seen.bearing - table.bearing[key])
         spread = seen.bearing_variance + table.sigma[key] ** 2
         if (held & ~taken(core, key, now) & (gap**2 < IN_LINE**2 * spread)).any():
             _release(core, np.array([key]), row, now, core.sensor_index[core.key_names[key][0]])
+
+
+def _lost(core: Core, seen: Aspect, now: float) -> tuple[BoolArray, BoolArray]:
+    """Return (N,) which tracks a radar has ever seen, and which of them none sees any more.
+
+    A radar that sees little misses what is there several times.
+    """
+    bank = core.state.kinematic
+    known: BoolArray = np.zeros(len(bank), dtype=np.bool_)
+    still = known.copy()
+    for sensor, learned in enumerate(core.state.sensors):
+        if learned.model.miss_weight <= 0.5:
+            continue
+        last = bank.sensor_last[:, sensor]
+        silent = now - last - core.arrivals.complete_after(sensor)
+        looks = np.where(np.isfinite(last), silent, 0.0) / learned.revisit
+        unlikely = looks * np.log1p(-learned.detection_probability(seen.slant)) < MISSED
+        known |= np.isfinite(last)
+        still |= np.isfinite(last) & ~((looks > LOST_AFTER) & unlikely)
+    return known, known & ~still
 
 
 def _release(core: Core, keys: IntArray, row: int, when: float, sensor: int) -> None:
