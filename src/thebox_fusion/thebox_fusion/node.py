@@ -187,7 +187,8 @@ class Fusion(ManagedNode):
 
     def _tick(self) -> None:
         at = self.steady()
-        if at < self._due:
+        # A tick may be under way when the node is taken down.
+        if at < self._due or not self.is_active:
             return
         if self._waiting or at - self._last_cycle >= 1.0 / self.values["publish_rate_min"]:
             self._cycle()
