@@ -46,20 +46,20 @@ def follower(
 
 
 def exchanged(pictures: Picture, recording: skies.Recording) -> tuple[int, int, int]:
-    """Return pairs whose tracks changed places, pairs that changed otherwise, and all pairs."""
+    """Return pairs whose tracks changed places, that changed otherwise, and all that parted."""
     places: dict[str, dict[float, np.ndarray]] = {}
     for t, objects in recording.truth.items():
         for name, east, north in objects:
             places.setdefault(name, {})[t] = np.array([east, north])
-    swapped = other = 0
-    pairs = len(places) // 2
-    for pair in range(pairs):
+    swapped = other = pairs = 0
+    for pair in range(len(places) // 2):
         a, b = places[str(2 * pair)], places[str(2 * pair + 1)]
         times = sorted(a.keys() & b.keys())
         met = min(times, key=lambda t: math.dist(a[t], b[t]))
         parted = next((t for t in times if t > met and math.dist(a[t], b[t]) > APART), None)
         if parted is None:
             continue
+        pairs += 1
         window = (met - BEFORE[0], met - BEFORE[1])
         before = [follower(pictures, place, *window) for place in (a, b)]
         after = [follower(pictures, place, parted, parted + AFTER) for place in (a, b)]

@@ -111,7 +111,7 @@ def _lost(core: Core, seen: Aspect, now: float) -> tuple[BoolArray, BoolArray]:
     known: BoolArray = np.zeros(len(bank), dtype=np.bool_)
     still = known.copy()
     for sensor, learned in enumerate(core.state.sensors):
-        if learned.model.miss_weight <= 0.5:
+        if not learned.model.sees_all:
             continue
         last = bank.sensor_last[:, sensor]
         silent = now - last - core.arrivals.complete_after(sensor)

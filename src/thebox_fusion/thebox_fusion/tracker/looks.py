@@ -125,8 +125,7 @@ def _passed_over(
         slant: (U,) how far they are, metres.
     """
     learned = core.state.sensors[sensor]
-    weight = learned.model.miss_weight
-    if weight <= 0.5:
+    if not learned.model.sees_all:
         return
     gap = h.when - bank.last_look[h.rows, sensor]
     missed = np.rint(np.nan_to_num(gap) / learned.patience()) - 1.0
@@ -179,7 +178,7 @@ def count_looks(
     ranged = bank is core.state.kinematic
     learned.learn_detection(slant[old], np.zeros(int(old.sum())), looks[old], ranged)
     delta = shift(bank, rows, logit(after), core.parameters.log_odds_limit)
-    if learned.model.miss_weight > 0.5:
+    if learned.model.sees_all:
         bank.hit_rate[rows] *= 0.85**looks
     return delta
 
@@ -257,7 +256,7 @@ def lost_to_radar(core: Core, bank: TrackBank, rows: IntArray, now: FloatArray) 
     """Return which tracks a sensor that looks at everything held, and has lost."""
     lost: BoolArray = np.zeros(len(rows), dtype=np.bool_)
     for sensor, learned in enumerate(core.state.sensors):
-        if learned.model.miss_weight > 0.5:
+        if learned.model.sees_all:
             silent = now - bank.sensor_last[rows, sensor]
             lost |= silent > LOST_AFTER * learned.revisit + core.arrivals.complete_after(sensor)
     return lost
@@ -289,7 +288,7 @@ def _look_done(
     learned.learn_revisit((h.when - bank.sensor_last[rows, sensor])[clear])
     bank.last_look[rows, sensor] = h.when
     bank.sensor_hits[rows, sensor] += detected
-    if learned.model.miss_weight > 0.5:
+    if learned.model.sees_all:
         bank.hit_rate[rows] += 0.15 * (detected - arrived * bank.hit_rate[rows])
     bank.hits[rows] += detected
     bank.sensor_last[rows[hit], sensor] = h.when[hit]

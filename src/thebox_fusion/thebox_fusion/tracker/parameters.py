@@ -79,6 +79,11 @@ class SensorModel:
         1.0,
     )
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether it looks at everything, so that what it misses may well be gone."""
+        return self.miss_weight > 0.5
+
 
 BUILT_IN_SENSORS: Mapping[str, SensorModel] = {
     "dspnor": SensorModel(

@@ -146,7 +146,7 @@ def _chance(core: Core, seen: Aspect) -> FloatArray:
     bank = state.kinematic
     weight, total = np.zeros(len(bank)), np.zeros(len(bank))
     for sensor, learned in enumerate(state.sensors):
-        if learned.model.miss_weight <= 0.5:
+        if not learned.model.sees_all:
             continue
         looks = learned.covers(seen.bearing, seen.slant) * bank.visible[:, sensor]
         looks = looks / learned.revisit
