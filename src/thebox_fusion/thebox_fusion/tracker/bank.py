@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import indices
+from .motion import collapse
 from .types import BoolArray, FloatArray, IntArray
 
 TENTATIVE, CONFIRMED, COASTING = 1, 2, 3
@@ -22,7 +24,7 @@ class TrackBank:
     Attributes (N is the number of tracks, S of sensors, B of labels, L of ledger entries):
         number: (N,) the short number, unique for ever.
         time: (N,) seconds, of the components below; each track keeps its own.
-        mean, covariance, weight: (N, K, 6), (N, K, 6, 6), (N, K).
+        mean, covariance, weight: (N, K, 6), (N, K, 6, 6), (N, K); changed by `write` only.
         log_odds: (N,) of existence.
         state: (N,) TENTATIVE, CONFIRMED or COASTING.
         hits: (N,) expected number of independent detections.
@@ -57,6 +59,9 @@ class TrackBank:
         self.mean: FloatArray = np.zeros((0, components, 6))
         self.covariance: FloatArray = np.zeros((0, components, 6, 6))
         self.weight: FloatArray = np.zeros((0, components))
+        self._centre: FloatArray = np.zeros((0, 6))
+        self._spread: FloatArray = np.zeros((0, 6, 6))
+        self._stale: BoolArray = np.zeros(0, dtype=np.bool_)
         self.log_odds: FloatArray = np.zeros(0)
         self.state: IntArray = np.zeros(0, dtype=np.int64)
         self.hits: FloatArray = np.zeros(0)
@@ -125,6 +130,8 @@ class TrackBank:
                 fresh[:] = np.nan
             elif name == "visible":
                 fresh[:] = 0.7
+            elif name == "_stale":
+                fresh[:] = True
             elif name in ("key", "ledger_sensor"):
                 fresh[:] = -1
             elif name == "hit_rate":
@@ -158,7 +165,34 @@ class TrackBank:
         result: FloatArray = 1.0 / (1.0 + np.exp(-self.log_odds))
         return result
 
-    def centre(self) -> FloatArray:
-        """Return (N, 6) mixture means."""
-        centre: FloatArray = np.einsum("nk,nka->na", self.weight, self.mean)
-        return centre
+    def write(
+        self,
+        rows: IntArray,
+        time: FloatArray,
+        mean: FloatArray,
+        covariance: FloatArray,
+        weight: FloatArray,
+    ) -> None:
+        """Set the components of ``rows``, and the time that they stand for."""
+        self.time[rows] = time
+        self.mean[rows] = mean
+        self.covariance[rows] = covariance
+        self.weight[rows] = weight
+        self._stale[rows] = True
+
+    def moments(self) -> tuple[FloatArray, FloatArray]:
+        """Return the mixtures' means (N, 6) and covariances (N, 6, 6).
+
+        They are asked for several times a frame, which changes a few tracks, so they are kept. The
+        arrays stay as they are: later moments are in new ones.
+        """
+        rows = indices(self._stale)
+        if len(rows):
+            fresh = collapse(self.mean[rows], self.covariance[rows], self.weight[rows])
+            if len(rows) == len(self):
+                self._centre, self._spread = fresh
+            else:
+                self._centre, self._spread = self._centre.copy(), self._spread.copy()
+                self._centre[rows], self._spread[rows] = fresh
+            self._stale = np.zeros(len(self), dtype=np.bool_)
+        return self._centre, self._spread

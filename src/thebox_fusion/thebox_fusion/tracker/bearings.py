@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import indices
 from .bank import TENTATIVE, TrackBank
 from .births import begin
 from .core import Core
@@ -70,7 +71,7 @@ def overhear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
 def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapsed: float) -> None:
     """Give bearings that no kinematic track explains to bearing-only tracks, old or new."""
     learned = core.state.sensors[batch.sensor]
-    left: IntArray = np.flatnonzero(free > LEFT_OVER)
+    left: IntArray = indices(free > LEFT_OVER)
     false: FloatArray = np.zeros(0)
     if len(left):
         bank = core.state.bearings
@@ -80,7 +81,7 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
         )
         note_own_path(core, bank, rows, rest.take(detection), probability > 0.5)
         birth = unexplained * learned.birth_probability(rest, bearing_only=True)
-        new = np.flatnonzero((unexplained > 0.5) & (birth > 1e-4) & ~_begun(bank, rest))
+        new = indices((unexplained > 0.5) & (birth > 1e-4) & ~_begun(bank, rest))
         if len(new):
             first = rest.take(new)
             mean, covariance = bearing_states(
@@ -105,7 +106,7 @@ def _begun(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
     What comes of it, that track will tell. Each of a crowd of emitters would begin another one at
     every emission, until a thousand wait for the next.
     """
-    rows = np.flatnonzero((bank.key < 0) & (bank.state == TENTATIVE))
+    rows = indices((bank.key < 0) & (bank.state == TENTATIVE))
     if not len(rows):
         return np.zeros(len(batch), dtype=np.bool_)
     direction, variance, _ = bank.direction[rows].T
@@ -120,7 +121,7 @@ def note_own_path(
     core: Core, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray
 ) -> None:
     """Sum up where the own-ship was at the detections of bearing-only tracks."""
-    rows, batch = rows[use], batch.take(np.flatnonzero(use))
+    rows, batch = rows[use], batch.take(indices(use))
     if not len(rows):
         return
     t = batch.time - bank.own_start[rows, 0]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import clip, indices
 from .bank import BORN, TrackBank
 from .core import Core
 from .detection import DetectionBatch
@@ -16,10 +17,12 @@ def add_labels(
     core: Core, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray
 ) -> None:
     """Sum up what sensors say that objects are."""
-    labelled = np.flatnonzero(use & (batch.label >= 0))
+    if not (batch.label >= 0).any():
+        return
+    labelled = indices(use & (batch.label >= 0))
     if len(labelled):
         belief = np.where(np.isfinite(batch.confidence), batch.confidence, 0.7)[labelled]
-        score = np.clip(belief, 0.05, 0.95)
+        score = clip(belief, 0.05, 0.95)
         bank.label_score[rows[labelled], batch.label[labelled]] += 0.5 * score
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import indices, is_in, or_zero
 from .bank import DETACHED, TENTATIVE
 from .core import Core, rows_of
 from .gate import Aspect
@@ -33,7 +34,7 @@ IN_LINE = 3.0
 def camera_keys(core: Core) -> tuple[IntArray, IntArray]:
     """Return the cameras' keys that kinematic tracks hold, and the rows of those tracks."""
     track = core.state.keys.track
-    attached = np.flatnonzero(track >= 0)
+    attached = indices(track >= 0)
     rows = rows_of(core.state.kinematic, track[attached])
     camera = np.array([bool(core.key_cameras[k]) for k in attached.tolist()], dtype=np.bool_)
     held = camera & (rows >= 0)
@@ -66,10 +67,10 @@ def let_go(
     """
     bank = core.state.kinematic
     keys, holder = held
-    news = np.outer(np.nan_to_num(innovation), [PULL, -PULL]) - 0.5 * PULL**2
-    led = np.isin(rows, holder)
+    news = np.outer(or_zero(innovation), [PULL, -PULL]) - 0.5 * PULL**2
+    led = is_in(rows, holder)
     bank.pulled[rows] = np.where(led[:, None], np.maximum(bank.pulled[rows] + news, 0.0), 0.0)
-    wrong = np.flatnonzero(bank.pulled[rows].max(axis=1) > LET_GO)
+    wrong = indices(bank.pulled[rows].max(axis=1) > LET_GO)
     for row, when in zip(rows[wrong].tolist(), time[wrong].tolist(), strict=True):
         _release(core, keys[holder == row], row, when, sensor)
         bank.pulled[row] = 0.0
@@ -143,7 +144,7 @@ def taken(core: Core, key: int, now: float) -> BoolArray:
     others_hold = np.zeros(len(bank), dtype=np.bool_)
     camera = core.key_cameras[key]
     if camera:
-        at_once = np.flatnonzero((table.track >= 0) & (now - table.time < IN_ONE_PICTURE))
+        at_once = indices((table.track >= 0) & (now - table.time < IN_ONE_PICTURE))
         others = [k for k in at_once.tolist() if k != key and core.key_cameras[k] == camera]
         rows = rows_of(bank, table.track[others])
         others_hold[rows[rows >= 0]] = True

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from .arrays import or_zero
 from .types import FloatArray, IntArray
 
 RINGS = 16
@@ -83,7 +84,7 @@ class ClutterMap:
     def cells(self, slant: FloatArray, bearing: FloatArray) -> tuple[IntArray, IntArray]:
         """Return the ring and sector (M,) of ranges and bearings; NaN goes to the first."""
         ring = np.fmin(np.fmax(slant / self.extent * RINGS, 0.0), RINGS - 1).astype(np.int64)
-        turn = np.nan_to_num(bearing) / (2.0 * np.pi) % 1.0
+        turn = or_zero(bearing) / (2.0 * np.pi) % 1.0
         return ring, np.minimum((turn * SECTORS).astype(np.int64), SECTORS - 1)
 
     def stretch(self, slant: FloatArray) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .arrays import indices
 from .arrivals import Arrivals
 from .bank import TrackBank
 from .detection import Detection, DetectionBatch
@@ -224,7 +225,7 @@ class Core:
         recent = state.time - table.time < self.parameters.emitter_memory
         alive = np.concatenate([bank.number for bank in banks])
         kept = recent | np.isin(table.track, alive) | np.isin(table.own, alive)
-        rows = np.flatnonzero(kept[: len(self.key_names)])
+        rows = indices(kept[: len(self.key_names)])
         place = np.full(len(table) + 1, -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         table.keep_keys(rows)

@@ -8,10 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
-from .types import FloatArray, IntArray
+from .types import BoolArray, FloatArray, IntArray
 
 NAN = math.nan
 MODALITIES = ("RF", "RADAR", "EO", "IR", "ACOUSTIC", "VISION", "UNKNOWN")
@@ -120,7 +121,8 @@ _scalars = attrgetter(*_SCALARS)
 class DetectionBatch:
     """Detections of one sensor as a struct of arrays, all of length M (or (M, 3), (M, 3, 3)).
 
-    ``key`` and ``label`` are indices into the tracker's registries, -1 for none.
+    ``key`` and ``label`` are indices into the tracker's registries, -1 for none. Columns do not
+    change once a part has been taken.
     """
 
     sensor: int
@@ -152,12 +154,55 @@ class DetectionBatch:
         return len(self.time)
 
     def take(self, index: IntArray) -> DetectionBatch:
-        """Return the rows ``index`` as a new batch."""
+        """Return the rows ``index`` as a new batch, each column of which is made when asked for."""
         taken = DetectionBatch.__new__(DetectionBatch)
-        own = taken.__dict__
-        for name, value in self.__dict__.items():
-            own[name] = value if name == "sensor" else value[index]
+        taken.__dict__.update(
+            sensor=self.sensor,
+            time=self.time[index],
+            _of=(self, index),
+            _frame=self.__dict__.get("_frame", self),
+            _asked=self.__dict__.setdefault("_asked", {}),
+        )
         return taken
+
+    def __getattr__(self, name: str) -> Any:
+        """Make a column of a part, once: most frames never ask for most of them."""
+        part = self.__dict__.get("_of")
+        if part is None or name.startswith("_"):
+            raise AttributeError(name)
+        whole, index = part
+        column = self.__dict__[name] = getattr(whole, name)[index]
+        return column
+
+    def has(self, name: str) -> bool:
+        """Return whether any row of a column is finite, here or in the frame that this is part of.
+
+        Where it is not there is nothing to do; where it is, some rows may still be unknown.
+        """
+        asked: dict[str, bool] = self.__dict__.setdefault("_asked", {})
+        known = asked.get(name)
+        if known is None:
+            frame = self.__dict__.get("_frame", self)
+            known = asked[name] = bool(np.isfinite(getattr(frame, name)).any())
+        return known
+
+    @property
+    def middle(self) -> tuple[float, FloatArray]:
+        """The mean time, seconds, and the mean place (3,) of the sensor then."""
+        known: tuple[float, FloatArray] | None = self.__dict__.get("_middle")
+        if known is None:
+            count = len(self)
+            place: FloatArray = self.own_position.sum(axis=0) / count
+            known = self.__dict__["_middle"] = float(self.time.sum()) / count, place
+        return known
+
+    @property
+    def placed(self) -> BoolArray:
+        """(M,) which detections measured a position."""
+        if not self.has("position"):
+            return np.zeros(len(self), dtype=np.bool_)
+        result: BoolArray = np.all(np.isfinite(self.position), axis=1)
+        return result
 
 
 def batch_of(

@@ -8,19 +8,20 @@ import math
 
 import numpy as np
 
-from .bank import ATTACHED, DETACHED, HIT, TENTATIVE, TrackBank
+from .arrays import clip, indices
+from .bank import ATTACHED, DETACHED, HIT, TENTATIVE
 from .bearings import note_own_path
 from .births import add_labels, begin
 from .cameras import taken
 from .core import Core, rows_of
 from .detection import DetectionBatch
 from .existence import shift
-from .gate import aspect, bearing_offsets, seen_by
+from .gate import Aspect, aspect, bearing_offsets, seen_by
 from .identity import coincidence, is_repeat
 from .initiate import bearing_states
 from .measure import LOG_TWO_PI, wrap
 from .types import BoolArray, FloatArray, IntArray
-from .update import Dynamics, update_certain
+from .update import update_certain
 
 # Squared normalised innovation up to which an emitter's own track may be surprised.
 OWN_SURPRISE = 3.0
@@ -52,7 +53,8 @@ def identify(core: Core, batch: DetectionBatch) -> None:
     table.forget(keys[independent], (batch.time - table.time[keys])[independent], p.key_forgetting)
     sharp = batch.take(np.arange(len(batch)))
     sharp.bearing_sigma = np.where(informative, effective, 1e3)
-    log_kinematic = bearing_likelihoods(core, sharp, kinematic, core.motion)
+    seen = seen_by(kinematic, sharp, core.motion)
+    log_kinematic = bearing_likelihoods(sharp, seen)
     rows = rows_of(kinematic, table.track[keys])
     table.track[keys[rows < 0]] = -1
     attached = rows >= 0
@@ -61,12 +63,13 @@ def identify(core: Core, batch: DetectionBatch) -> None:
             core,
             sharp,
             rows,
-            np.flatnonzero(attached),
+            indices(attached),
             independent=independent,
             informative=informative,
             log_kinematic=log_kinematic,
+            seen=seen,
         )
-    apart = np.flatnonzero(~attached)
+    apart = indices(~attached)
     if len(apart):
         _update_apart(
             core,
@@ -74,7 +77,7 @@ def identify(core: Core, batch: DetectionBatch) -> None:
             apart,
             independent=independent,
             informative=informative,
-            log_kinematic=log_kinematic,
+            seen=seen if len(apart) == len(batch) else None,
         )
     table.hits[keys[independent]] += 1
     table.repeated[keys] = ~independent
@@ -89,13 +92,8 @@ def identify(core: Core, batch: DetectionBatch) -> None:
     _attach_likely(core, keys[(table.track[keys] < 0) & independent], float(batch.time.max()))
 
 
-def bearing_likelihoods(
-    core: Core, batch: DetectionBatch, bank: TrackBank, dynamics: Dynamics
-) -> FloatArray:
+def bearing_likelihoods(batch: DetectionBatch, seen: Aspect) -> FloatArray:
     """Return (M, N) log likelihoods of each detection's bearing under each track."""
-    if not len(bank):
-        return np.zeros((len(batch), 0))
-    seen = seen_by(bank, batch, dynamics)
     offset = bearing_offsets(seen, batch).T
     return _log_likelihood(batch, offset, seen.bearing_variance[None, :])
 
@@ -124,14 +122,14 @@ def _update_attached(
     independent: BoolArray,
     informative: BoolArray,
     log_kinematic: FloatArray,
+    seen: Aspect,
 ) -> None:
-    """Update the kinematic tracks that emitters are attached to."""
+    """Update the kinematic tracks, which are ``seen``, that emitters are attached to."""
     state, p = core.state, core.parameters
     bank, table = state.kinematic, state.keys
     mine = log_kinematic[members, rows[members]]
     gain = log_kinematic[members] - mine[:, None]
     table.evidence[batch.key[members]] += np.where(independent[members][:, None], gain, 0.0)
-    seen = seen_by(bank, batch, core.motion)
     offset = bearing_offsets(seen, batch)[rows[members], members]
     variance = seen.bearing_variance[rows[members]] + batch.bearing_sigma[members] ** 2
     squared = np.minimum(offset**2 / variance, 25.0)
@@ -178,7 +176,7 @@ def _update_attached(
         bank.sensor_hits[which, batch.sensor] += independent[now]
         bank.visible[which, batch.sensor] = 1.0
         add_labels(core, bank, which, chosen, independent[now])
-        stay = np.setdiff1d(stay, now)
+        stay = np.setdiff1d(stay, now) if len(now) < len(stay) else stay[:0]
 
 
 def _update_apart(
@@ -188,18 +186,22 @@ def _update_apart(
     *,
     independent: BoolArray,
     informative: BoolArray,
-    log_kinematic: FloatArray,
+    seen: Aspect | None,
 ) -> None:
-    """Update or begin the emitters' own bearing-only tracks."""
+    """Update or begin the emitters' own bearing-only tracks.
+
+    ``seen`` is how the kinematic tracks look to the members; None when it is to be worked out.
+    """
     state, p = core.state, core.parameters
     bank, table = state.bearings, state.keys
     own = rows_of(bank, table.own[batch.key[members]])
-    old = np.flatnonzero(own >= 0)
+    old = indices(own >= 0)
     if len(old):
         chosen, which = batch.take(members[old]), own[old]
-        log_own = bearing_likelihoods(core, chosen, bank, core.drift)[np.arange(len(old)), which]
+        heard = seen_by(bank, chosen, core.drift, which)
+        log_own = bearing_likelihoods(chosen, heard).diagonal()
         expected = -0.5 * (LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2))
-        surprise = np.clip(2.0 * (expected - log_own), 0.0, 20.0)
+        surprise = clip(2.0 * (expected - log_own), 0.0, 20.0)
         bank.misfit[which] += 0.1 * (surprise - bank.misfit[which])
         # An emitter of its own may turn as it likes: its own track's surprise is bounded, or
         # any kinematic track in that direction would look the better explanation.
@@ -207,9 +209,12 @@ def _update_apart(
             OWN_SURPRISE + LOG_TWO_PI + np.log(1.3 * chosen.bearing_sigma**2)
         ) - np.where(np.isfinite(chosen.alternative_bearing), math.log(2.0), 0.0)
         relief = np.maximum(floor - log_own, 0.0)
-        gain = _one_object(core, chosen, which, relief) - (log_own + relief)[:, None]
-        heard = independent[members[old]]
-        table.evidence[chosen.key] += np.where(heard[:, None], gain, 0.0)
+        if seen is None or len(old) < len(members):
+            seen = seen_by(state.kinematic, chosen, core.motion)
+        gain = _one_object(core, chosen, seen=seen, own=heard, relief=relief)
+        gain -= (log_own + relief)[:, None]
+        fresh = independent[members[old]]
+        table.evidence[chosen.key] += np.where(fresh[:, None], gain, 0.0)
         update_certain(
             bank,
             which,
@@ -219,7 +224,6 @@ def _update_apart(
             weight_floor=1e-5,
             kinematic=informative[members[old]],
         )
-        fresh = independent[members[old]]
         delta = shift(
             bank, which, bank.log_odds[which] + np.where(fresh, 2.0, 0.0), p.log_odds_limit
         )
@@ -257,7 +261,7 @@ def _update_apart(
 
 
 def _one_object(
-    core: Core, batch: DetectionBatch, which: IntArray, relief: FloatArray
+    core: Core, batch: DetectionBatch, *, seen: Aspect, own: Aspect, relief: FloatArray
 ) -> FloatArray:
     """Return (M, N) log likelihoods of detections if key and kinematic track are one object.
 
@@ -270,18 +274,17 @@ def _one_object(
     keep a camera that is sharper than the radar from ever joining its own object's track.
 
     Args:
-        core: with the kinematic tracks (N) and the keys.
+        core: with the keys.
         batch: M detections with a key.
-        which: (M,) rows of the keys' own bearing-only tracks.
+        seen: of the kinematic tracks (N).
+        own: of the keys' own bearing-only tracks (M).
         relief: (M,) by which those tracks' surprise is less than their log likelihoods tell; of a
             prediction that rests on them it is as much less.
     """
-    kinematic, bearings, table = core.state.kinematic, core.state.bearings, core.state.keys
-    seen = seen_by(kinematic, batch, core.motion)
-    own = seen_by(bearings, batch, core.drift, which)
+    table = core.state.keys
     offset = bearing_offsets(seen, batch).T
     apart = wrap(own.bearing[:, None] - seen.bearing[None, :])
-    track = np.broadcast_to(seen.bearing_variance, offset.shape)
+    track = seen.bearing_variance[None, :]
     heard = own.bearing_variance[:, None]
     both = track + heard
     share = track / both
@@ -300,16 +303,15 @@ def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
     bank, table = state.kinematic, state.keys
     if not len(bank):
         return
+    owners = rows_of(state.bearings, table.own[keys])
+    ready = (table.hits[keys] >= 3) & (owners >= 0)
     alive = np.where((bank.state != TENTATIVE) & (bank.probability() > 0.8), 1.0, 0.0)
-    if not alive.any():
+    if not ready.any() or not alive.any():
         return
     seen = aspect(bank, now, state.own_position, float(core.motion.density[-1]))
     gone: list[int] = []
-    for key in keys.tolist():
-        own = rows_of(state.bearings, table.own[key : key + 1])
-        if table.hits[key] < 3 or own[0] < 0:
-            continue
-        meeting = coincidence(seen, state.bearings.direction[own[0]])
+    for key, own in zip(keys[ready].tolist(), owners[ready].tolist(), strict=True):
+        meeting = coincidence(seen, state.bearings.direction[own])
         free = np.where(taken(core, key, now), 0.0, alive)
         row, posterior = table.posterior(key, free, JOINED_ODDS, meeting)
         if posterior < p.attach_probability:
@@ -319,10 +321,10 @@ def _attach_likely(core: Core, keys: IntArray, now: float) -> None:
         table.strain[key] = 0.0
         which = np.array([row])
         support = 1.5
-        gone.append(int(own[0]))
-        bank.first_seen[row] = min(bank.first_seen[row], state.bearings.first_seen[own[0]])
-        bank.label_score[row] += state.bearings.label_score[own[0]]
-        bank.sensor_hits[row] += state.bearings.sensor_hits[own[0]]
+        gone.append(own)
+        bank.first_seen[row] = min(bank.first_seen[row], state.bearings.first_seen[own])
+        bank.label_score[row] += state.bearings.label_score[own]
+        bank.sensor_hits[row] += state.bearings.sensor_hits[own]
         delta = shift(bank, which, bank.log_odds[which] + support, p.log_odds_limit)
         sensor = core.sensor_index[core.key_names[key][0]]
         bank.note(which, now, sensor, ATTACHED, delta)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import clip, indices
 from .bank import COASTING, CONFIRMED, STATE, TENTATIVE, TrackBank
 from .parameters import TrackerParameters
 from .types import BoolArray, FloatArray, IntArray
@@ -17,7 +18,7 @@ from .types import BoolArray, FloatArray, IntArray
 
 def logit(probability: FloatArray) -> FloatArray:
     """Return log-odds."""
-    p = np.clip(probability, 1e-12, 1.0 - 1e-12)
+    p = clip(probability, 1e-12, 1.0 - 1e-12)
     result: FloatArray = np.log(p / (1.0 - p))
     return result
 
@@ -50,7 +51,7 @@ def shift(
     limit: float,
 ) -> FloatArray:
     """Set log-odds of ``rows`` within the limit; return the change."""
-    bounded = np.clip(log_odds, -2.0 * limit, limit)
+    bounded = clip(log_odds, -2.0 * limit, limit)
     delta: FloatArray = bounded - bank.log_odds[rows]
     bank.log_odds[rows] = bounded
     return delta
@@ -74,7 +75,7 @@ def change_states(bank: TrackBank, now: float, parameters: TrackerParameters) ->
     coast = alive & (silent | (p < parameters.coast_probability))
     bank.state[coast] = COASTING
     bank.state[alive & ~coast] = CONFIRMED
-    changed = np.flatnonzero(before != bank.state)
+    changed = indices(before != bank.state)
     if len(changed):
         bank.note(changed, now, -1, STATE, 0.0)
     return changed

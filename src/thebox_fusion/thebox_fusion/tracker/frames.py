@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .arrays import or_zero
 from .detection import Detection, DetectionBatch
 from .parameters import SensorModel
 from .sensors import SensorState
@@ -73,6 +74,8 @@ def give_height(batch: DetectionBatch, altitude: float, sigma: float) -> Detecti
         altitude: above the sensor, metres.
         sigma: its standard deviation.
     """
+    if not batch.has("position"):
+        return batch
     flat = np.isfinite(batch.position[:, :2]).all(axis=1) & ~np.isfinite(batch.position[:, 2])
     flat &= ~(np.isfinite(batch.range) & np.isfinite(batch.bearing))
     if flat.any():
@@ -98,8 +101,8 @@ def fill_unknown(batch: DetectionBatch, model: SensorModel) -> DetectionBatch:
     batch.range_rate_sigma = sigma(batch.range_rate_sigma, model.range_rate_sigma, 0.05)
     batch.velocity_sigma = sigma(batch.velocity_sigma, 3.0, 0.05)
     batch.range = np.where(np.isfinite(batch.range) & (batch.range > 0.0), batch.range, math.nan)
-    batch.own_velocity = np.nan_to_num(batch.own_velocity)
-    placed = np.isfinite(batch.position).all(axis=1)
+    batch.own_velocity = or_zero(batch.own_velocity)
+    placed = batch.placed
     if placed.any():
         known = np.isfinite(batch.position_covariance).all(axis=(1, 2)) & (
             np.trace(batch.position_covariance, axis1=1, axis2=2) > 0.0

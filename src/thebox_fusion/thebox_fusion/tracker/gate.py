@@ -4,33 +4,108 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from .arrays import along
 from .bank import TrackBank
 from .detection import DetectionBatch
 from .measure import wrap
-from .motion import collapse
 from .types import FloatArray, IntArray
 from .update import Dynamics
 
 
-@dataclass
 class Aspect:
-    """How every track looks from one place at one time: arrays (N,), ``position`` (N, 3)."""
+    """How N tracks look from one place at one time; each figure is worked out when asked for.
 
-    position: FloatArray
-    bearing: FloatArray
-    bearing_variance: FloatArray
-    elevation: FloatArray
-    elevation_variance: FloatArray
-    slant: FloatArray
-    slant_variance: FloatArray
-    position_sigma: FloatArray
+    Attributes:
+        centre, spread: (N, 6) and (N, 6, 6), moments of the tracks at their own times.
+        step: (N,) seconds from those to the time of the aspect.
+        growth: (N,) metres^2 that a horizontal axis has become vaguer in that time.
+        position: (N, 3) metres, at the time of the aspect.
+        line: (N, 3) metres, from the place to there.
+    """
 
+    def __init__(
+        self,
+        moments: tuple[FloatArray, FloatArray],
+        step: FloatArray,
+        own: FloatArray,
+        acceleration_density: float,
+    ) -> None:
+        self.centre, self.spread = moments
+        self.step = step
+        self.growth: FloatArray = acceleration_density * np.abs(step) ** 3 / 3.0
+        self.position: FloatArray = self.centre[:, :3] + self.centre[:, 3:] * step[:, None]
+        self.line: FloatArray = self.position - own
 
-_NOTHING = Aspect(np.zeros((0, 3)), *np.zeros((7, 0)))
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def _variance(self, east: FloatArray, north: FloatArray, up: FloatArray | None) -> FloatArray:
+        """Return the variance (N,) of the position along a direction, without growth."""
+        direction = np.zeros((len(self.step), 6))
+        direction[:, 0], direction[:, 1] = east, north
+        if up is not None:
+            direction[:, 2] = up
+        # Where it will be is where it is and a step of its velocity.
+        direction[:, 3:] = direction[:, :3] * self.step[:, None]
+        return along(self.spread, direction)
+
+    @cached_property
+    def ground(self) -> FloatArray:
+        """(N,) horizontal distances, metres, at least 1."""
+        result: FloatArray = np.maximum(np.hypot(self.line[:, 0], self.line[:, 1]), 1.0)
+        return result
+
+    @cached_property
+    def slant(self) -> FloatArray:
+        """(N,) distances, metres."""
+        result: FloatArray = np.hypot(self.ground, self.line[:, 2])
+        return result
+
+    @cached_property
+    def slant_variance(self) -> FloatArray:
+        """(N,) variances of the distances, metres^2."""
+        east, north, up = (self.line / self.slant[:, None]).T
+        return self._variance(east, north, up) + self.growth
+
+    @cached_property
+    def bearing(self) -> FloatArray:
+        """(N,) bearings, radians."""
+        result: FloatArray = np.arctan2(self.line[:, 0], self.line[:, 1])
+        return result
+
+    @cached_property
+    def bearing_variance(self) -> FloatArray:
+        """(N,) variances of the bearings, radians^2."""
+        east, north = self.line[:, 0], self.line[:, 1]
+        across = self._variance(north / self.ground, -east / self.ground, None)
+        return (across + self.growth) / self.ground**2
+
+    @cached_property
+    def elevation(self) -> FloatArray:
+        """(N,) elevations, radians."""
+        result: FloatArray = np.arctan2(self.line[:, 2], self.ground)
+        return result
+
+    @cached_property
+    def elevation_variance(self) -> FloatArray:
+        """(N,) variances of the elevations, radians^2."""
+        tilt = self.line[:, 2] / (self.ground * self.slant)
+        lift = self._variance(
+            -self.line[:, 0] * tilt, -self.line[:, 1] * tilt, self.ground / self.slant
+        )
+        return lift / self.slant**2
+
+    @cached_property
+    def position_sigma(self) -> FloatArray:
+        """(N,) standard deviations of the horizontal position, metres."""
+        p, h = self.spread, self.step
+        variance = p[:, 0, 0] + p[:, 1, 1] + 2.0 * self.growth
+        variance += 2.0 * h * (p[:, 0, 3] + p[:, 1, 4]) + h * h * (p[:, 3, 3] + p[:, 4, 4])
+        return np.sqrt(variance)
 
 
 def aspect(
@@ -41,66 +116,25 @@ def aspect(
     rows: IntArray | None = None,
 ) -> Aspect:
     """Return the aspect of all tracks, or of ``rows``, at ``when`` from ``own`` (3,)."""
-    if not len(bank):
-        return _NOTHING
-    if rows is None or np.array_equal(rows, np.arange(len(bank))):
-        mean, covariance = collapse(bank.mean, bank.covariance, bank.weight)
-        step = when - bank.time
-    else:
-        mean, covariance = collapse(bank.mean[rows], bank.covariance[rows], bank.weight[rows])
-        step = when - bank.time[rows]
-    position = mean[:, :3] + mean[:, 3:] * step[:, None]
-    h = step[:, None, None]
-    cross = covariance[:, :3, 3:]
-    spread = (
-        covariance[:, :3, :3]
-        + h * (cross + np.swapaxes(cross, 1, 2))
-        + h**2 * covariance[:, 3:, 3:]
-    )
-    growth = acceleration_density * np.abs(step) ** 3 / 3.0
-    r = position - own
-    ground = np.maximum(np.hypot(r[:, 0], r[:, 1]), 1.0)
-    slant = np.hypot(ground, r[:, 2])
-    across = np.stack([r[:, 1], -r[:, 0]], axis=1) / ground[:, None]
-    unit = r / slant[:, None]
-    lift = (
-        np.stack([-r[:, 0] * r[:, 2] / ground, -r[:, 1] * r[:, 2] / ground, ground], axis=1)
-        / slant[:, None]
-    )
-    across_variance = _along(spread[:, :2, :2], across) + growth
-    slant_variance = _along(spread, unit) + growth
-    lift_variance = _along(spread, lift)
-    return Aspect(
-        position=position,
-        bearing=np.arctan2(r[:, 0], r[:, 1]),
-        bearing_variance=across_variance / ground**2,
-        elevation=np.arctan2(r[:, 2], ground),
-        elevation_variance=lift_variance / slant**2,
-        slant=slant,
-        slant_variance=slant_variance,
-        position_sigma=np.sqrt(spread[:, 0, 0] + spread[:, 1, 1] + 2.0 * growth),
-    )
+    centre, spread = bank.moments()
+    step = when - bank.time
+    if rows is None:
+        return Aspect((centre, spread), step, own, acceleration_density)
+    return Aspect((centre[rows], spread[rows]), step[rows], own, acceleration_density)
 
 
 def seen_by(
     bank: TrackBank, batch: DetectionBatch, dynamics: Dynamics, rows: IntArray | None = None
 ) -> Aspect:
     """Return the aspect of all tracks, or of ``rows``, when and from where a batch was measured."""
-    when, own = float(np.mean(batch.time)), batch.own_position.mean(axis=0)
+    when, own = batch.middle
     return aspect(bank, when, own, float(dynamics.density[-1]), rows)
-
-
-def _along(covariance: FloatArray, direction: FloatArray) -> FloatArray:
-    """Return the variance (N,) along directions (N, D); matmul is twice as fast as einsum."""
-    row = direction[:, None, :]
-    variance: FloatArray = (row @ covariance @ direction[:, :, None])[:, 0, 0]
-    return variance
 
 
 def bearing_offsets(seen: Aspect, batch: DetectionBatch) -> FloatArray:
     """Return (N, M) bearing differences, the nearer candidate's where there are two."""
     offset = wrap(batch.bearing[None, :] - seen.bearing[:, None])
-    if np.isfinite(batch.alternative_bearing).any():
+    if batch.has("alternative_bearing"):
         other = wrap(batch.alternative_bearing[None, :] - seen.bearing[:, None])
         offset = np.where(np.abs(other) < np.abs(offset), other, offset)
     return offset
@@ -117,11 +151,11 @@ def coarse_gate(seen: Aspect, batch: DetectionBatch, width: float) -> tuple[IntA
         empty = np.zeros(0, dtype=np.int64)
         return empty, empty
     slant = batch.range
-    placed = ~np.isfinite(slant) & np.isfinite(batch.position).all(axis=1)
     bearing = batch.bearing
     bearing_sigma = batch.bearing_sigma
     slant_sigma = batch.range_sigma
-    if placed.any():
+    placed = batch.placed & ~np.isfinite(slant) if batch.has("position") else None
+    if placed is not None and placed.any():
         r = batch.position - batch.own_position
         spread = np.sqrt(np.trace(batch.position_covariance, axis1=1, axis2=2))
         distance = np.linalg.norm(r, axis=1)
@@ -145,8 +179,8 @@ def coarse_gate(seen: Aspect, batch: DetectionBatch, width: float) -> tuple[IntA
         track = np.repeat(rows, len(batch))
         detection = np.tile(np.arange(len(batch)), len(rows))
     offset = np.abs(wrap(bearing[detection] - seen.bearing[track]))
-    alternative = batch.alternative_bearing[detection]
-    if np.isfinite(alternative).any():
+    if batch.has("alternative_bearing"):
+        alternative = batch.alternative_bearing[detection]
         offset = np.fmin(offset, np.abs(wrap(alternative - seen.bearing[track])))
     near = (
         offset

@@ -13,11 +13,12 @@ import math
 
 import numpy as np
 
+from .arrays import clip, indices
 from .bank import HIT, MISS, TrackBank
 from .core import Core
 from .detection import DetectionBatch
 from .existence import after_look, logit, shift
-from .gate import aspect, bearing_offsets
+from .gate import bearing_offsets, seen_by
 from .looks import identity_bonus, lost_to_radar
 from .measure import LOG_TWO_PI
 from .types import BoolArray, FloatArray
@@ -43,14 +44,12 @@ def glance(
     """
     free: FloatArray = np.ones(len(batch))
     done: BoolArray = np.ones(len(batch), dtype=np.bool_)
-    chosen = np.flatnonzero(eligible)
+    chosen = indices(eligible)
     if not len(chosen):
         return free, done
     p, learned = core.parameters, core.state.sensors[batch.sensor]
-    middle = float(np.mean(batch.time))
-    seen = aspect(
-        bank, middle, batch.own_position.mean(axis=0), float(core.motion.density[-1]), chosen
-    )
+    middle, _ = batch.middle
+    seen = seen_by(bank, batch, core.motion, None if len(chosen) == len(bank) else chosen)
     noise = batch.bearing_sigma[None, :] ** 2
     variance = seen.bearing_variance[:, None] + noise
     squared = bearing_offsets(seen, batch) ** 2 / variance
@@ -92,4 +91,4 @@ def glance(
     bank.last_hit[hit] = np.maximum(bank.last_hit[hit], middle)
     bank.visible[hit, batch.sensor] = 1.0
     taken = np.bincount(detection, weights=found, minlength=len(batch))
-    return np.clip(1.0 - taken, 0.0, 1.0), done
+    return clip(1.0 - taken, 0.0, 1.0), done

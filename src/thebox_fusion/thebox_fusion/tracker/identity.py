@@ -13,9 +13,13 @@ import math
 
 import numpy as np
 
+from .arrays import clip, indices, numbered
 from .gate import Aspect
 from .measure import wrap
 from .types import BoolArray, FloatArray, IntArray
+
+_BAND_EDGES = np.array([6e8, 1.7e9, 4e9])
+"""Hz, between the bands of `band_of`."""
 
 
 class KeyTable:
@@ -88,21 +92,22 @@ class KeyTable:
         self.evidence = np.concatenate([self.evidence, np.zeros((len(self), count))], axis=1)
 
     def bands(self, numbers: IntArray) -> IntArray:
-        """Return (T,) the bits of the bands that emitters of kinematic tracks use."""
-        bits: IntArray = np.zeros(len(numbers), dtype=np.int64)
-        joined = np.flatnonzero(self.track >= 0)
-        if len(joined) and len(numbers):
-            order = np.argsort(numbers, kind="stable")
-            place = np.searchsorted(numbers[order], self.track[joined])
-            row = order[np.minimum(place, len(order) - 1)]
-            held = numbers[row] == self.track[joined]
-            np.bitwise_or.at(bits, row[held], band_of(self.frequency[joined])[held])
-        return bits
+        """Return (P,) the bits of the bands that emitters of tracks use, by serial numbers."""
+        joined = indices(self.track >= 0)
+        if not len(joined) or not len(numbers):
+            return np.zeros(len(numbers), dtype=np.int64)
+        order = joined[np.argsort(self.track[joined], kind="stable")]
+        known, place, _ = numbered(self.track[order])
+        bits = np.zeros(len(known), dtype=np.int64)
+        np.bitwise_or.at(bits, place, band_of(self.frequency[order]))
+        at = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+        result: IntArray = np.where(known[at] == numbers, bits[at], 0)
+        return result
 
     def forget(self, keys: IntArray, elapsed: FloatArray, time_constant: float) -> None:
         """Let evidence fade by the time since each key was last heard."""
         fade = np.exp(-np.where(np.isfinite(elapsed), elapsed, 0.0) / time_constant)
-        self.evidence[keys] *= np.clip(fade, 0.0, 1.0)[:, None]
+        self.evidence[keys] *= clip(fade, 0.0, 1.0)[:, None]
 
     def posterior(
         self, key: int, alive: FloatArray, prior_odds: float, meeting: FloatArray
@@ -132,7 +137,7 @@ def band_of(frequency: FloatArray) -> IntArray:
     one: which band is evidence, which channel is not.
     """
     known = np.isfinite(frequency) & (frequency > 0.0)
-    index = np.searchsorted(np.array([6e8, 1.7e9, 4e9]), np.where(known, frequency, 0.0))
+    index = np.searchsorted(_BAND_EDGES, np.where(known, frequency, 0.0))
     bits: IntArray = np.where(known, 1 << index, 0)
     return bits
 

@@ -66,7 +66,7 @@ def kinematic_states(
     tie = -(up / np.maximum(ground, 1.0)) * up_variance
     covariance[:, 0, 2] = covariance[:, 2, 0] = tie * np.sin(batch.bearing)
     covariance[:, 1, 2] = covariance[:, 2, 1] = tie * np.cos(batch.bearing)
-    placed = np.isfinite(batch.position).all(axis=1)
+    placed = batch.placed
     mean[placed, :3] = batch.position[placed]
     covariance[placed, :3, :3] = batch.position_covariance[placed]
     means: FloatArray = np.repeat(mean[:, None], components, axis=1)
@@ -77,10 +77,12 @@ def kinematic_states(
     spread[:, :, 3, 3] = spread[:, :, 4, 4] = speed**2
     spread[:, :, 5, 5] = parameters.climb_sigma**2
     update = ScalarUpdate(means, spread)
-    update.range_rate(
-        batch.range_rate, batch.range_rate_sigma, batch.own_position, batch.own_velocity
-    )
-    update.velocity(batch.velocity, batch.velocity_sigma)
+    if batch.has("range_rate"):
+        update.range_rate(
+            batch.range_rate, batch.range_rate_sigma, batch.own_position, batch.own_velocity
+        )
+    if batch.has("velocity"):
+        update.velocity(batch.velocity, batch.velocity_sigma)
     return update.mean, update.covariance
 
 

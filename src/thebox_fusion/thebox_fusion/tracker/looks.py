@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from .arrays import clip, distinct, indices, is_in, or_zero
 from .associate import assignment, marginals
 from .bank import HIT, MISS, TENTATIVE, TrackBank
 from .births import add_labels
@@ -15,7 +16,7 @@ from .clutter import SECTORS
 from .core import Core
 from .detection import DetectionBatch
 from .existence import after_look, logit, shift
-from .gate import aspect, coarse_gate
+from .gate import coarse_gate, seen_by
 from .identity import band_of
 from .sensors import ESTABLISHED, PROVEN
 from .types import BoolArray, FloatArray, IntArray
@@ -53,13 +54,13 @@ def associate(
     state, p = core.state, core.parameters
     nothing = np.ones(len(batch))
     empty = np.zeros(0, dtype=np.int64)
-    chosen = np.flatnonzero(eligible)
+    chosen = indices(eligible)
     if not len(batch) or not len(chosen):
         return nothing, nothing, empty, empty, np.zeros(0)
     learned = state.sensors[batch.sensor]
-    middle = float(np.mean(batch.time))
-    own = batch.own_position.mean(axis=0)
-    seen = aspect(bank, middle, own, float(dynamics.density[-1]), chosen)
+    middle, own = batch.middle
+    every = len(chosen) == len(bank)
+    seen = seen_by(bank, batch, dynamics, None if every else chosen)
     near, detection = coarse_gate(seen, batch, math.sqrt(p.gate) + 0.5)
     if not len(near):
         return nothing, nothing, empty, empty, np.zeros(0)
@@ -76,7 +77,7 @@ def associate(
         core, bank, batch, h, chance=chance, elapsed=elapsed
     )
     given = np.maximum(after, 1e-9)
-    none = np.clip((after - detected) / given, 0.0, 1.0)
+    none = clip((after - detected) / given, 0.0, 1.0)
     blend(bank, h, probability / given[h.pair], none, float(own[2]) + dynamics.lowest)
     after = _believed(core, bank, h.rows, detected, after)
     if learned.model.miss_weight <= HEARS_ONLY:
@@ -98,8 +99,8 @@ def associate(
     add_labels(core, bank, h.rows[h.pair], batch.take(h.detection), probability > 0.5)
     taken = np.bincount(h.detection, weights=probability, minlength=len(batch))
     real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
-    free = np.clip(1.0 - taken, 0.0, 1.0)
-    return free, np.clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
+    free = clip(1.0 - taken, 0.0, 1.0)
+    return free, clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
 
 
 def _passed_over(
@@ -128,8 +129,8 @@ def _passed_over(
     if not learned.model.sees_all:
         return
     gap = h.when - bank.last_look[h.rows, sensor]
-    missed = np.rint(np.nan_to_num(gap) / learned.patience()) - 1.0
-    some = np.flatnonzero(missed >= 1.0)
+    missed = np.rint(or_zero(gap) / learned.patience()) - 1.0
+    some = indices(missed >= 1.0)
     if not len(some):
         return
     rows, looks = h.rows[some], np.minimum(missed[some], 10.0)
@@ -218,7 +219,7 @@ def _resolve(
             real = np.bincount(
                 h.detection, weights=probability * after[h.pair], minlength=len(batch)
             )
-            learned.try_clutter(before, batch, np.clip(1.0 - real, 0.0, 1.0), elapsed)
+            learned.try_clutter(before, batch, clip(1.0 - real, 0.0, 1.0), elapsed)
             prior = _share_of_first_look(begun, h.rows, prior, after)
             probability, detected, after = weigh()
         learned.clutter = before
@@ -238,12 +239,13 @@ def _believed(
     hits = bank.hits[rows] + detected
     young = hits < PROVEN - 0.5
     bound = after.copy()
-    for sensor in np.unique(bank.first_sensor[rows]).tolist():
+    for sensor in distinct(bank.first_sensor[rows]):
         learned = core.state.sensors[sensor]
         here = bank.first_sensor[rows] == sensor
-        claim = np.flatnonzero(here & young & (detected > 0.5) & (after > 0.85))
+        claim = indices(here & young & (detected > 0.5) & (after > 0.85))
         which = rows[claim]
-        bank.claims[which] |= 1 << np.clip(np.rint(hits[claim]).astype(np.int64) - 1, 0, 7)
+        bit = np.minimum(np.maximum(np.rint(hits[claim]).astype(np.int64) - 1, 0), PROVEN - 1)
+        bank.claims[which] |= 1 << bit
         older = rows[here & ~young & (bank.claims[rows] > 0)]
         if len(older):
             learned.learn_passing(bank.claims[older], proved=True)
@@ -329,21 +331,18 @@ def identity_bonus(
     They are moderate: radars number their false tracks, too, and swap numbers; links hop over
     a band, and many use the same.
     """
+    table = core.state.keys
     key = batch.key[detection]
-    bands = band_of(batch.frequency)[detection]
-    if not (key >= 0).any() and not (bands > 0).any():
-        return np.zeros(len(key))
-    attached = (
-        np.where(key >= 0, core.state.keys.track[np.maximum(key, 0)], -1)
-        if len(core.state.keys)
-        else np.full(len(key), -1)
-    )
-    known = np.isin(attached, bank.number) & (attached >= 0)
-    same = attached == bank.number[rows]
-    trust = core.state.sensors[batch.sensor].key_trust()
-    bonus = np.where(known, np.where(same, trust, -trust), 0.0)
-    if (bands > 0).any():
-        emits = core.state.keys.bands(bank.number)[rows]
+    bonus: FloatArray = np.zeros(len(key))
+    if len(table) and (key >= 0).any():
+        attached = np.where(key >= 0, table.track[key], -1)
+        known = is_in(attached, bank.number) & (attached >= 0)
+        same = attached == bank.number[rows]
+        trust = core.state.sensors[batch.sensor].key_trust()
+        bonus = np.where(known, np.where(same, trust, -trust), 0.0)
+    if batch.has("frequency"):
+        bands = band_of(batch.frequency)[detection]
+        emits = table.bands(bank.number[rows])
         heard = (bands > 0) & (emits > 0)
         bonus += np.where(heard, np.where(emits & bands, SAME_BAND, -SAME_BAND), 0.0)
     return bonus
@@ -354,7 +353,7 @@ def _begun_here(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
     begun: BoolArray = (bank.hits < 1.5) & (bank.first_sensor == batch.sensor)
     if np.ptp(batch.time) <= 1e-6:
         return begun
-    r = bank.centre()[:, :2] - batch.own_position.mean(axis=0)[:2]
+    r = bank.moments()[0][:, :2] - batch.middle[1][:2]
     step = 2.0 * np.pi / SECTORS
     of_track = np.floor(np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi) / step)
     of_plot = np.unique(np.floor(batch.bearing % (2.0 * np.pi) / step))

@@ -11,6 +11,8 @@ is one that is left out. Likelihoods of the rows multiply.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .types import BoolArray, FloatArray
@@ -64,26 +66,30 @@ class ScalarUpdate:
         Args:
             gradient: (P, K, D), D = 3 for a row that depends on position only, else 6.
             innovation: (P, K).
-            variance: (P, K) measurement noise variance.
+            variance: (P, K) or (P, 1) measurement noise variance.
             valid: (P,) rows that have this measurement.
             distance_cap: the noise is raised until no innovation exceeds this squared
                 normalised distance (for measurements whose identity is certain).
-            held: (P, K) components whose height and climb the measurement leaves as they are: it
-                counts that they are uncertain, and tells nothing of them (the consider filter of
-                Schmidt, Advances in Control Systems 3, 1966).
+            held: (P, K) or (P, 1) components whose height and climb the measurement leaves as they
+                are: it counts that they are uncertain, and tells nothing of them (the consider
+                filter of Schmidt, Advances in Control Systems 3, 1966).
         """
         if not valid.any():
             return
         size = gradient.shape[-1]
-        cross = np.einsum("pkab,pkb->pka", self.covariance[..., :size], gradient)
-        spread = np.einsum("pka,pka->pk", cross[..., :size], gradient)
+        column = gradient[..., None]
+        cross = (self.covariance[..., :size] @ column)[..., 0]
+        spread = (cross[..., None, :size] @ column)[..., 0, 0]
         total = spread + variance
-        if np.isfinite(distance_cap):
+        if math.isfinite(distance_cap):
             total = np.maximum(total, innovation**2 / distance_cap)
-        keep = valid[:, None]
-        total = np.where(keep, total, 1.0)
-        inverse = np.where(keep, 1.0 / total, 0.0)
-        gap = np.where(keep, innovation, 0.0)
+        gap = innovation
+        inverse = 1.0 / total
+        if not valid.all():
+            keep = valid[:, None]
+            total = np.where(keep, total, 1.0)
+            inverse = np.where(keep, inverse, 0.0)
+            gap = np.where(keep, innovation, 0.0)
         self.mean += cross * (gap * inverse)[..., None]
         self.covariance -= (cross * inverse[..., None])[..., :, None] * cross[..., None, :]
         if held is not None:
@@ -104,7 +110,8 @@ class ScalarUpdate:
                 self.covariance[..., :, axis] *= share
         squared = gap * gap * inverse
         self.distance += squared
-        self.log_likelihood -= np.where(keep, 0.5 * (squared + LOG_TWO_PI + np.log(total)), 0.0)
+        told = squared + (LOG_TWO_PI + np.log(total))
+        self.log_likelihood -= 0.5 * (told if valid.all() else np.where(valid[:, None], told, 0.0))
 
     def relative(self, own: FloatArray, shift: FloatArray | None = None) -> FloatArray:
         """Return positions relative to the sensor, (P, K, 3), ``shift`` seconds later."""
@@ -145,10 +152,10 @@ class ScalarUpdate:
         self.apply(
             gradient,
             innovation,
-            np.broadcast_to((sigma**2)[:, None], ground.shape),
+            (sigma**2)[:, None],
             np.isfinite(value),
             distance_cap,
-            held=None if level is None else np.broadcast_to(level[:, None], ground.shape),
+            held=None if level is None else level[:, None],
         )
         if ambiguous is not None:
             # Either candidate was as likely to be the true one.
@@ -173,7 +180,7 @@ class ScalarUpdate:
         self.apply(
             gradient,
             wrap(value[:, None] - np.arctan2(r[..., 2], ground)),
-            np.broadcast_to((sigma**2)[:, None], ground.shape),
+            (sigma**2)[:, None],
             np.isfinite(value),
             distance_cap,
         )
@@ -194,14 +201,14 @@ class ScalarUpdate:
         of elevation a range does tell of height.
         """
         r = self.relative(own, shift)
-        slant = np.maximum(np.sqrt(np.einsum("pka,pka->pk", r, r)), 1.0)
+        slant = np.maximum(np.sqrt((r * r).sum(axis=-1)), 1.0)
         held = None
         if level is not None:
             held = level[:, None] & (np.abs(r[..., 2]) < 0.5 * slant)
         self.apply(
             r / slant[..., None],
             value[:, None] - slant,
-            np.broadcast_to((sigma**2)[:, None], slant.shape),
+            (sigma**2)[:, None],
             np.isfinite(value),
             held=held,
         )
@@ -216,7 +223,7 @@ class ScalarUpdate:
     ) -> None:
         """Apply range rates (P,), positive receding."""
         r = self.relative(own, shift)
-        slant = np.maximum(np.sqrt(np.einsum("pka,pka->pk", r, r)), 1.0)
+        slant = np.maximum(np.sqrt((r * r).sum(axis=-1)), 1.0)
         unit = r / slant[..., None]
         v = self.mean[..., 3:] - own_velocity[:, None, :]
         rate = np.einsum("pka,pka->pk", unit, v)
@@ -224,7 +231,7 @@ class ScalarUpdate:
         self.apply(
             gradient,
             value[:, None] - rate,
-            np.broadcast_to((sigma**2)[:, None], slant.shape),
+            (sigma**2)[:, None],
             np.isfinite(value),
         )
 
@@ -251,7 +258,7 @@ class ScalarUpdate:
             self.apply(
                 gradient,
                 innovation,
-                np.broadcast_to(np.maximum(spread[:, row], 1e-6)[:, None], innovation.shape),
+                np.maximum(spread[:, row], 1e-6)[:, None],
                 valid,
             )
 
@@ -264,6 +271,6 @@ class ScalarUpdate:
             self.apply(
                 gradient,
                 np.where(valid, value[:, row], 0.0)[:, None] - self.mean[..., 3 + row],
-                np.broadcast_to((sigma**2)[:, None], self.mean.shape[:-1]),
+                (sigma**2)[:, None],
                 valid,
             )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import indices
 from .bank import TrackBank
 from .gate import Aspect
 from .types import FloatArray, IntArray
@@ -41,7 +42,7 @@ def duplicates(
     """
     if len(bank) < 2:
         return []
-    rows = np.flatnonzero(bank.hits > 1.5)
+    rows = indices(bank.hits > 1.5)
     if len(rows) < 2:
         return []
     reach = min(3.0 * float(np.median(seen.position_sigma[rows])), 100.0)
@@ -85,7 +86,7 @@ def near_pairs(place: FloatArray, reach: float) -> tuple[IntArray, IntArray]:
     b = a + 1 + np.arange(len(a)) - np.repeat(np.cumsum(count) - count, count)
     a, b = order[a], order[b]
     gap = place[a] - place[b]
-    near = np.flatnonzero((gap * gap).sum(axis=1) <= reach * reach)
+    near = indices((gap * gap).sum(axis=1) <= reach * reach)
     low, high = np.minimum(a[near], b[near]), np.maximum(a[near], b[near])
     rank = np.lexsort((high, low))
     return low[rank], high[rank]

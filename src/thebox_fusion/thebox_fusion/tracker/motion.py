@@ -42,15 +42,18 @@ def predict_state(
     cov[..., :3, :3] += hh * (np.swapaxes(pv, -1, -2) + new_pv)
     cov[..., :3, 3:] = new_pv
     cov[..., 3:, :3] = np.swapaxes(new_pv, -1, -2)
-    a = np.abs(h)
+    a = np.abs(h)[..., None]
     horizontal = np.atleast_2d(density_horizontal)
-    pos, cross, vel = a**3 / 3.0, h * a / 2.0, a
-    for axis in range(3):
-        density = horizontal if axis < 2 else np.full_like(horizontal, density_vertical)
-        cov[..., axis, axis] += density * pos
-        cov[..., axis, axis + 3] += density * cross
-        cov[..., axis + 3, axis] += density * cross
-        cov[..., axis + 3, axis + 3] += density * vel
+    density = np.empty((*horizontal.shape, 3))
+    density[..., :2] = horizontal[..., None]
+    density[..., 2] = density_vertical
+    # Every seventh element of a 6 x 6 matrix lies on a diagonal.
+    flat = cov.reshape(*cov.shape[:-2], 36)
+    cross = density * (h[..., None] * a / 2.0)
+    flat[..., 0:21:7] += density * (a**3 / 3.0)
+    flat[..., 3:18:7] += cross
+    flat[..., 18:33:7] += cross
+    flat[..., 21:36:7] += density * a
     return predicted, cov
 
 
@@ -67,8 +70,8 @@ def mode_transition(step: FloatArray, dwell: FloatArray) -> FloatArray:
     stationary = dwell / dwell.sum()
     total = rate.sum() if count == 2 else rate.mean() * count / (count - 1)
     remain = np.exp(-np.abs(step) * total)[:, None, None]
-    eye: FloatArray = np.eye(count)
-    mixed: FloatArray = eye[None] * remain + (1.0 - remain) * stationary[None, None, :]
+    mixed: FloatArray = np.repeat((1.0 - remain) * stationary, count, axis=1)
+    mixed.reshape(len(step), count * count)[:, :: count + 1] += remain[:, 0]
     return mixed
 
 
@@ -79,10 +82,14 @@ def mix_modes(
     joint = weight[:, :, None] * transition
     predicted_weight = np.maximum(joint.sum(axis=1), 1e-12)
     share = joint / predicted_weight[:, None, :]
-    mixed = np.einsum("nij,nia->nja", share, mean)
-    spread = mean[:, :, None, :] - mixed[:, None, :, :]
-    cov = np.einsum("nij,niab->njab", share, covariance)
-    cov += np.einsum("nij,nija,nijb->njab", share, spread, spread)
+    back = np.swapaxes(share, 1, 2)
+    mixed = back @ mean
+    # (N, to, from, 6)
+    spread = mean[:, None, :, :] - mixed[:, :, None, :]
+    size = mean.shape[-1]
+    flat = covariance.reshape(*covariance.shape[:2], size * size)
+    cov = (back @ flat).reshape(covariance.shape)
+    cov += np.swapaxes(spread * back[..., None], -1, -2) @ spread
     predicted_weight /= predicted_weight.sum(axis=1, keepdims=True)
     return mixed, cov, predicted_weight
 

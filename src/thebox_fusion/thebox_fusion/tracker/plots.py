@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import indices, is_in
 from .births import begin
 from .cameras import camera_keys, let_go
 from .core import Core
@@ -30,7 +31,7 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
         core, bank, batch, core.motion, eligible=everyone, elapsed=elapsed
     )
     if seen is not None:
-        mine = np.flatnonzero(probability > 0.5)
+        mine = indices(probability > 0.5)
         at, plot = rows[mine], detection[mine]
         spread = np.sqrt(seen.bearing_variance[at] + batch.bearing_sigma[plot] ** 2)
         aside = wrap(batch.bearing[plot] - seen.bearing[at]) / spread
@@ -40,7 +41,7 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
     learned.learn_sweep(batch.time[plain], batch.bearing[plain])
     learned.learn_clutter(batch, false, True, elapsed)
     birth = free * learned.birth_probability(batch, bearing_only=False)
-    new = np.flatnonzero((free > 0.2) & (birth > 1e-6))
+    new = indices((free > 0.2) & (birth > 1e-6))
     begun: IntArray = np.zeros(0, dtype=np.int64)
     if len(new):
         first = batch.take(new)
@@ -56,20 +57,20 @@ def weigh(core: Core, batch: DetectionBatch, elapsed: float) -> None:
             ),
             serial=core.serials(first, "k"),
         )
-    sure = np.flatnonzero((batch.key[detection] >= 0) & (probability > 0.9))
+    sure = indices((batch.key[detection] >= 0) & (probability > 0.9))
     before = core.state.keys.track[batch.key[detection[sure]]]
-    held = np.isin(before, bank.number)
+    held = is_in(before, bank.number)
     kept = int((held & (before == bank.number[rows[sure]])).sum())
     learned.learn_keys(kept, int(held.sum()) - kept)
     numbered = batch.key >= 0
     learned.learn_revisit(batch.time[numbered] - core.state.keys.time[batch.key[numbered]])
-    keyed = np.flatnonzero((batch.key[detection] >= 0) & (probability > 0.7))
+    keyed = indices((batch.key[detection] >= 0) & (probability > 0.7))
     core.state.keys.track[batch.key[detection[keyed]]] = bank.number[rows[keyed]]
     core.state.keys.time[batch.key[detection[keyed]]] = batch.time[detection[keyed]]
     if len(new):
-        with_key = np.flatnonzero(batch.key[new] >= 0)
+        with_key = indices(batch.key[new] >= 0)
         if len(with_key):
             # A plot that its track's gate refused does not take the number from that track.
             owner = core.state.keys.track[batch.key[new[with_key]]]
-            with_key = with_key[(owner < 0) | ~np.isin(owner, bank.number)]
+            with_key = with_key[(owner < 0) | ~is_in(owner, bank.number)]
         core.state.keys.track[batch.key[new[with_key]]] = bank.number[begun[with_key]]

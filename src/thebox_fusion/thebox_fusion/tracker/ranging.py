@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from .arrays import clip
 from .bank import TrackBank
 from .types import BoolArray, FloatArray, IntArray
 
@@ -73,7 +74,7 @@ def told(
     slant = np.exp(middle)
     allowed = slant * np.maximum(manoeuvre_sigma(bank, rows, slant), sigma)
     # Gradually, or the range would jump with every surprise.
-    fits = np.clip(MISFIT_LIMIT + 1.0 - bank.misfit[rows], 0.0, 1.0) * (slant > 2.0 * nearest)
+    fits = clip(MISFIT_LIMIT + 1.0 - bank.misfit[rows], 0.0, 1.0) * (slant > 2.0 * nearest)
     information = fits / np.maximum(allowed, 1e-3) ** 2
     width = np.log(farthest / nearest)
     mean = (farthest - nearest) / width

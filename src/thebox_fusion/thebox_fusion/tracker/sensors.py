@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 
 import numpy as np
 
+from .arrays import clip
 from .clutter import MEMORY, ClutterMap
 from .detection import DetectionBatch
 from .parameters import SensorModel
@@ -66,7 +68,7 @@ class SensorState:
         self.ranged = (0.0, 0.0)
         self.last_frame = math.nan
         self.intervals: FloatArray = np.zeros(0)
-        self.frame_intervals: FloatArray = np.zeros(0)
+        self.frame_intervals: tuple[float, ...] = ()
         self.looks_seen = 0.0
         self.held_false = 0.0
         self.keys_kept, self.keys_moved = KEYS_KEPT, KEYS_MOVED
@@ -85,7 +87,6 @@ class SensorState:
         other.looks = self.looks.copy()
         other.hits = self.hits.copy()
         other.intervals = self.intervals.copy()
-        other.frame_intervals = self.frame_intervals.copy()
         other.sweep = self.sweep.copy()
         other.tried = self.tried.copy()
         other.proved = self.proved.copy()
@@ -105,7 +106,7 @@ class SensorState:
         seen, looked = self.ranged
         mean = (seen + weight * self.model.detection_probability) / (looked + weight)
         chance = (self.hits + weight * mean) / (self.looks + weight)
-        result: FloatArray = np.clip(chance, 0.02, 0.995)[index]
+        result: FloatArray = clip(chance, 0.02, 0.995)[index]
         return result
 
     def covers(self, bearing: FloatArray, slant: FloatArray) -> BoolArray:
@@ -121,23 +122,27 @@ class SensorState:
 
     def log_clutter(self, batch: DetectionBatch) -> FloatArray:
         """Return the log density of clutter at each detection in its own measurement space."""
-        model = self.model
-        ranged = np.isfinite(batch.range)
-        placed = np.isfinite(batch.position).all(axis=1)
-        width = max(model.sector_width, 1e-3)
-        log_density: FloatArray = np.where(
-            ranged | placed,
-            self.clutter.log_density(*slant_and_bearing(batch), width),
-            math.log(max(self.bearing_clutter, LEAST_CLUTTER)) - math.log(width),
-        )
-        log_density += self.clutter.log_elevation(batch.elevation, batch.elevation_sigma)
-        # A position is an area and a height, not a range and a bearing.
-        offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
-        log_density -= np.where(
-            placed & ~ranged, np.log(np.maximum(offset, 10.0)) + math.log(300.0), 0.0
-        )
-        log_density -= np.where(np.isfinite(batch.range_rate), math.log(60.0), 0.0)
-        log_density -= np.where(np.isfinite(batch.velocity).all(axis=1), 3 * math.log(60.0), 0.0)
+        width = max(self.model.sector_width, 1e-3)
+        bare = math.log(max(self.bearing_clutter, LEAST_CLUTTER)) - math.log(width)
+        log_density: FloatArray = np.full(len(batch), bare)
+        ranged, placed = np.isfinite(batch.range), batch.placed
+        known = ranged | placed
+        if known.any():
+            of_map = self.clutter.log_density(*slant_and_bearing(batch), width)
+            log_density = np.where(known, of_map, log_density)
+        if batch.has("elevation"):
+            log_density += self.clutter.log_elevation(batch.elevation, batch.elevation_sigma)
+        if batch.has("position"):
+            # A position is an area and a height, not a range and a bearing.
+            offset = np.linalg.norm(batch.position - batch.own_position, axis=1)
+            log_density -= np.where(
+                placed & ~ranged, np.log(np.maximum(offset, 10.0)) + math.log(300.0), 0.0
+            )
+        if batch.has("range_rate"):
+            log_density -= np.where(np.isfinite(batch.range_rate), math.log(60.0), 0.0)
+        if batch.has("velocity"):
+            moving = np.isfinite(batch.velocity).all(axis=1)
+            log_density -= np.where(moving, 3 * math.log(60.0), 0.0)
         return log_density
 
     def birth_probability(self, batch: DetectionBatch, bearing_only: bool) -> FloatArray:
@@ -250,8 +255,8 @@ class SensorState:
         if together is not None:
             self.together_share += 0.3 * (float(together) - self.together_share)
         self.simultaneous = self.together_share > 0.6
-        self.frame_intervals = np.append(self.frame_intervals, elapsed)[-15:]
-        middle = float(np.median(self.frame_intervals))
+        self.frame_intervals = (*self.frame_intervals[-14:], elapsed)
+        middle = statistics.median(self.frame_intervals)
         if self.simultaneous:
             self.revisit = middle
         elif len(self.intervals) < 10 and not self.turning:
@@ -361,6 +366,8 @@ class SensorState:
 
 def slant_and_bearing(batch: DetectionBatch) -> tuple[FloatArray, FloatArray]:
     """Return (M,) slant ranges and bearings, from positions where those are measured."""
+    if not batch.has("position"):
+        return batch.range, batch.bearing
     r = batch.position - batch.own_position
     offset = np.linalg.norm(r, axis=1)
     ranged = np.isfinite(batch.range)

@@ -12,6 +12,7 @@ from operator import attrgetter
 import numpy as np
 
 from . import views
+from .arrays import indices
 from .bearings import hear, overhear
 from .core import Core, State
 from .detection import UNKNOWN_MATRIX, UNKNOWN_VECTOR, Detection, DetectionBatch, batch_of
@@ -207,9 +208,9 @@ class Tracker:
         if learned.model.modality == "VISION":
             against = batch.confidence < 0.5
             if against.any():
-                refute(self.core, batch.take(np.flatnonzero(against)))
-                batch = batch.take(np.flatnonzero(~against))
-        ranged = np.isfinite(batch.range) | np.isfinite(batch.position).all(axis=1)
+                refute(self.core, batch.take(indices(against)))
+                batch = batch.take(indices(~against))
+        ranged = np.isfinite(batch.range) | batch.placed
         keyed = batch.key >= 0
         weak = ~ranged & ~keyed & (batch.bearing_sigma > self.core.parameters.soft_bearing_sigma)
         identify(self.core, _part(batch, keyed & ~ranged))
@@ -249,7 +250,7 @@ class Tracker:
 
 def _part(batch: DetectionBatch, use: BoolArray) -> DetectionBatch:
     """Return the rows of ``use``; the batch itself where that is all of them."""
-    return batch if use.all() else batch.take(np.flatnonzero(use))
+    return batch if use.all() else batch.take(indices(use))
 
 
 LOOK_WIDTH = 0.8

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import indices, numbered
 from .bank import TrackBank
 from .detection import DetectionBatch
 from .measure import ScalarUpdate
-from .motion import collapse, mix_modes, mode_transition, predict_state
+from .motion import mix_modes, mode_transition, predict_state
 from .types import BoolArray, FloatArray, IntArray
 
 
@@ -70,7 +71,8 @@ def predict_blend(
     """
     step = when - bank.time[rows]
     weight = bank.weight[rows]
-    mean, covariance = collapse(bank.mean[rows], bank.covariance[rows], weight)
+    centre, spread = bank.moments()
+    mean, covariance = centre[rows], spread[rows]
     if dynamics.dwell is not None and len(rows):
         transition = mode_transition(step, dynamics.dwell)
         weight = (weight[:, None, :] @ transition)[:, 0]
@@ -123,29 +125,28 @@ def measure_all(
 ) -> None:
     """Apply every measured quantity of the batch, row by row of the same length."""
     own = batch.own_position
-    ranged = np.isfinite(batch.range)
     level = None
-    if ranged.any():
-        level = ranged & ~np.isfinite(batch.elevation) & ~np.isfinite(batch.position).all(axis=-1)
+    if batch.has("range"):
+        level = np.isfinite(batch.range) & ~np.isfinite(batch.elevation) & ~batch.placed
         update.range(batch.range, batch.range_sigma, own, shift, level=level)
-    update.bearing(
-        batch.bearing,
-        batch.bearing_sigma,
-        own,
-        alternative=(
-            batch.alternative_bearing if np.isfinite(batch.alternative_bearing).any() else None
-        ),
-        shift=shift,
-        distance_cap=distance_cap,
-        level=level,
-    )
-    if np.isfinite(batch.elevation).any():
+    if batch.has("bearing"):
+        alternative = batch.alternative_bearing if batch.has("alternative_bearing") else None
+        update.bearing(
+            batch.bearing,
+            batch.bearing_sigma,
+            own,
+            alternative=alternative,
+            shift=shift,
+            distance_cap=distance_cap,
+            level=level,
+        )
+    if batch.has("elevation"):
         update.elevation(batch.elevation, batch.elevation_sigma, own, distance_cap, shift)
-    if np.isfinite(batch.position).any():
+    if batch.has("position"):
         update.position(batch.position, batch.position_covariance, shift)
-    if np.isfinite(batch.range_rate).any():
+    if batch.has("range_rate"):
         update.range_rate(batch.range_rate, batch.range_rate_sigma, own, batch.own_velocity, shift)
-    if np.isfinite(batch.velocity).any():
+    if batch.has("velocity"):
         update.velocity(batch.velocity, batch.velocity_sigma)
 
 
@@ -158,20 +159,23 @@ def hypothesise(
     dynamics: Dynamics,
     gate: float,
 ) -> Hypotheses:
-    """Update every gated pair and drop those outside the joint gate."""
-    rows, pair = np.unique(track, return_inverse=True)
-    count = np.maximum(np.bincount(pair, minlength=len(rows)), 1)
-    when = np.bincount(pair, weights=batch.time[detection], minlength=len(rows)) / count
+    """Update every gated pair and drop those outside the joint gate.
+
+    ``track`` (P,) ascends; ``detection`` (P,) are rows of the batch.
+    """
+    rows, pair, count = numbered(track)
+    time = batch.time[detection]
+    when = np.bincount(pair, weights=time, minlength=len(rows)) / np.maximum(count, 1)
     if len(rows):
         same = np.full(len(rows), np.nan)
-        same[pair] = batch.time[detection]
+        same[pair] = time
         # Where all candidates share one time the mean's rounding must not shift it.
         when = np.where(np.abs(same - when) < 1e-6, same, when)
     mean, covariance, weight = predict_rows(bank, rows, when, dynamics)
     chosen = batch.take(detection)
     shift = chosen.time - when[pair]
     update = ScalarUpdate(mean[pair], covariance[pair])
-    measure_all(update, chosen, shift if np.any(shift != 0.0) else None)
+    measure_all(update, chosen, shift if shift.any() else None)
     pair_weight, evidence = _reweigh(weight[pair], update.log_likelihood)
     inside = update.distance.min(axis=1) <= gate if len(pair) else np.zeros(0, dtype=np.bool_)
     return Hypotheses(
@@ -209,32 +213,42 @@ def blend(
     used = none < 1.0 - 1e-9
     if not used.any():
         return
-    pair_kept = probability > 1e-4
-    owner = np.concatenate([np.arange(len(h.rows)), h.pair[pair_kept]])
-    share = np.concatenate(
-        [none[:, None] * h.weight, probability[pair_kept, None] * h.pair_weight[pair_kept]]
-    )
-    mean = np.concatenate([h.mean, h.pair_mean[pair_kept]])
-    covariance = np.concatenate([h.covariance, h.pair_covariance[pair_kept]])
-    order = np.argsort(owner, kind="stable")
-    starts = np.searchsorted(owner[order], np.arange(len(h.rows)))
-    share, mean, covariance = share[order], mean[order], covariance[order]
+    # Of each track "none", and then its pairs, which are in the tracks' order.
+    kept = indices(probability > 1e-4)
+    pair = h.pair[kept]
+    tracks = len(h.rows)
+    count = np.bincount(pair, minlength=tracks)
+    starts = np.arange(tracks) + np.cumsum(count) - count
+    place = np.arange(len(kept)) + pair + 1
+
+    def merged(own: FloatArray, pairs: FloatArray) -> FloatArray:
+        both = np.empty((tracks + len(kept), *own.shape[1:]))
+        both[starts], both[place] = own, pairs
+        return both
+
+    owner = np.repeat(np.arange(tracks), count + 1)
+    share = merged(none[:, None] * h.weight, probability[kept, None] * h.pair_weight[kept])
+    mean = merged(h.mean, h.pair_mean[kept])
+    covariance = merged(h.covariance, h.pair_covariance[kept])
     total = np.add.reduceat(share, starts, axis=0)
     safe = np.maximum(total, 1e-12)
-    part = share / safe[owner[order]]
+    part = share / safe[owner]
     centre = np.add.reduceat(part[..., None] * mean, starts, axis=0)
-    spread = mean - centre[owner[order]]
+    spread = mean - centre[owner]
     scatter = covariance + spread[..., :, None] * spread[..., None, :]
     joint = np.add.reduceat(part[..., None, None] * scatter, starts, axis=0)
     # A component of no weight keeps its prediction.
     dead = total < 1e-11
-    centre[dead], joint[dead] = h.mean[dead], h.covariance[dead]
-    rows = h.rows[used]
-    bank.mean[rows] = keep_above(centre[used], joint[used], floor)
-    bank.covariance[rows] = joint[used]
+    if dead.any():
+        centre[dead], joint[dead] = h.mean[dead], h.covariance[dead]
     weight = np.maximum(total[used], 1e-6)
-    bank.weight[rows] = weight / weight.sum(axis=1, keepdims=True)
-    bank.time[rows] = h.when[used]
+    bank.write(
+        h.rows[used],
+        h.when[used],
+        keep_above(centre[used], joint[used], floor),
+        joint[used],
+        weight / weight.sum(axis=1, keepdims=True),
+    )
 
 
 def update_certain(
@@ -268,10 +282,8 @@ def update_certain(
     fresh, evidence = _reweigh(weight, update.log_likelihood)
     fresh = np.maximum(fresh, weight_floor)
     fresh /= fresh.sum(axis=1, keepdims=True)
-    used = rows[kinematic]
-    bank.covariance[used] = update.covariance[kinematic]
+    covariance = update.covariance[kinematic]
     floor = (batch.own_position[kinematic, 2] + dynamics.lowest)[:, None]
-    bank.mean[used] = keep_above(update.mean[kinematic], bank.covariance[used], floor)
-    bank.weight[used] = fresh[kinematic]
-    bank.time[used] = when[kinematic]
+    mean = keep_above(update.mean[kinematic], covariance, floor)
+    bank.write(rows[kinematic], when[kinematic], mean, covariance, fresh[kinematic])
     return evidence

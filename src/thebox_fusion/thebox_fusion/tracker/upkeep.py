@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from .arrays import clip, distinct, indices
 from .bank import MERGED, MISS, REFUTED, TENTATIVE, TrackBank
 from .cameras import leave_lost
 from .core import Core, rows_of
@@ -73,12 +74,12 @@ def _count_misses(core: Core, bank: TrackBank, now: float, seen: Aspect) -> None
         slack = 1.05 if learned.simultaneous else 1.4
         overdue = begun & (due - bank.last_look[:, sensor] > slack * revisit)
         bank.last_look[overdue & ~covered, sensor] = due
-        rows = np.flatnonzero(overdue & covered)
+        rows = indices(overdue & covered)
         if not len(rows):
             continue
         # As many looks as had their full time are missing.
         looks = np.floor((due - bank.last_look[rows, sensor]) / revisit - (slack - 1.0) + 1e-9)
-        looks = np.clip(looks, 1.0, 10.0)
+        looks = clip(looks, 1.0, 10.0)
         chance = learned.detection_probability(seen.slant[rows])
         delta = count_looks(
             core,
@@ -104,7 +105,7 @@ def _merge(core: Core, now: float, seen: Aspect) -> None:
     for keep, drop in duplicates(
         bank, now, core.motion, seen=seen, separate=separate, chance=chance
     ):
-        moved = np.flatnonzero(table.track == bank.number[drop])
+        moved = indices(table.track == bank.number[drop])
         table.track[moved] = bank.number[keep]
         bank.log_odds[drop] = -100.0
         bank.note(np.array([keep]), now, -1, MERGED, 0.0)
@@ -121,7 +122,7 @@ def _absorb_sights(core: Core, now: float, *, theirs: Aspect, mine: Aspect) -> N
     camera = np.array([learned.model.modality == "VISION" for learned in state.sensors])
     if not len(bank) or not len(kinematic) or not camera.any():
         return
-    rows = np.flatnonzero((bank.key < 0) & camera[bank.first_sensor])
+    rows = indices((bank.key < 0) & camera[bank.first_sensor])
     if not len(rows):
         return
     known = (kinematic.state != TENTATIVE) & (theirs.bearing_variance < KNOWN_DIRECTION**2)
@@ -170,7 +171,7 @@ def _told_apart(core: Core, now: float) -> IntArray:
         ]
     )
     numbered = np.isin(sensor, list(core.numbered)) & (table.track >= 0)
-    keys = np.flatnonzero(numbered & (now - table.time < patience[sensor]))
+    keys = indices(numbered & (now - table.time < patience[sensor]))
     rows = rows_of(state.kinematic, table.track[keys])
     result[rows[rows >= 0]] = sensor[keys[rows >= 0]]
     return result
@@ -191,18 +192,18 @@ def _delete(core: Core, now: float, seen: Aspect) -> None:
             least = np.argsort(np.where(gone, np.inf, bank.log_odds), kind="stable")
             gone[least[:extra]] = True
         if gone.any():
-            passed = np.flatnonzero(gone & (bank.claims > 0))
-            for sensor in np.unique(bank.first_sensor[passed]).tolist():
+            passed = indices(gone & (bank.claims > 0))
+            for sensor in distinct(bank.first_sensor[passed]):
                 claims = bank.claims[passed[bank.first_sensor[passed] == sensor]]
                 state.sensors[sensor].learn_passing(claims, proved=False)
-            rows = np.flatnonzero(~gone)
+            rows = indices(~gone)
             bank.keep(rows)
             state.keys.keep_tracks(rows)
     bank = state.bearings
     if len(bank):
         gone = doomed(bank, p) | _passed(core, bank, now)
         if gone.any():
-            bank.keep(np.flatnonzero(~gone))
+            bank.keep(indices(~gone))
 
 
 def _passed(core: Core, bank: TrackBank, now: float) -> BoolArray:
@@ -230,9 +231,9 @@ def refute(core: Core, batch: DetectionBatch) -> None:
     offset = bearing_offsets(seen, batch)
     variance = seen.bearing_variance[:, None] + batch.bearing_sigma[None, :] ** 2
     near = offset**2 < 9.0 * variance
-    belief = np.clip(batch.confidence, 0.05, 0.95)
+    belief = clip(batch.confidence, 0.05, 0.95)
     push = np.log(belief / (1.0 - belief)) / np.maximum(near.sum(axis=0), 1)
     total = (near * push[None, :]).sum(axis=1)
-    rows = np.flatnonzero(total < 0.0)
+    rows = indices(total < 0.0)
     delta = shift(bank, rows, bank.log_odds[rows] + total[rows], core.parameters.log_odds_limit)
     bank.note(rows, float(batch.time.max()), batch.sensor, REFUTED, delta)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import ranging
+from .arrays import indices, or_zero
 from .bank import (
     ATTACHED,
     BORN,
@@ -26,6 +27,7 @@ from .bank import (
     TrackBank,
 )
 from .core import rows_of
+from .gate import Aspect
 from .initiate import farthest
 from .measure import wrap
 from .motion import collapse
@@ -140,7 +142,7 @@ def picture_of(core: Core, when: float) -> Picture:
     positions: list[list[Any]] = []
     bearings: list[list[Any]] = []
     bank = state.kinematic
-    rows = np.flatnonzero((bank.state != TENTATIVE) & (bank.probability() >= p.report_probability))
+    rows = indices((bank.state != TENTATIVE) & (bank.probability() >= p.report_probability))
     if len(rows):
         centre, spread = predict_blend(bank, rows, np.full(len(rows), when), core.motion)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
@@ -150,7 +152,7 @@ def picture_of(core: Core, when: float) -> Picture:
             if wide <= p.report_position_sigma:
                 positions.append([core.id_of(row), round(east, 2), round(north, 2)])
     bank = state.bearings
-    rows = np.flatnonzero(bank.state != TENTATIVE)
+    rows = indices(bank.state != TENTATIVE)
     if len(rows):
         every = np.arange(len(bank))
         mean, covariance, weight = predict_rows(bank, every, np.full(len(bank), when), core.drift)
@@ -164,11 +166,8 @@ def picture_of(core: Core, when: float) -> Picture:
         )
         centre, spread = collapse(mean, covariance, weight)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
-        r = centre[:, :2] - state.own_position[:2]
-        ground2 = np.maximum(np.einsum("na,na->n", r, r), 1.0)
-        across = np.stack([r[:, 1], -r[:, 0]], axis=1)
-        wide = np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground2
-        bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
+        seen = Aspect((centre, spread), np.zeros(len(bank)), state.own_position, 0.0)
+        bearing, wide = seen.bearing % (2.0 * np.pi), np.sqrt(seen.bearing_variance)
         bearing, wide = pointed(core, bank, every, bearing=bearing, sigma=wide, when=when)
         placed: FloatArray = np.array([p[1:3] for p in positions], dtype=np.float64).reshape(-1, 2)
         # The most certain first, so that a second emitter of one object is the one left out.
@@ -223,7 +222,7 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
     result: list[Figures] = []
     for bank, dynamics in ((state.kinematic, core.motion), (state.bearings, core.drift)):
         existence = bank.probability()
-        rows = np.flatnonzero((bank.state != TENTATIVE) | (existence >= least))
+        rows = indices((bank.state != TENTATIVE) | (existence >= least))
         count = len(rows)
         if not count:
             continue
@@ -253,31 +252,20 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
             error = np.where(observed, np.exp(log_range) * log_sigma, doubt)
             centre, spread = collapse(mean, covariance, weight)
             _at_range(centre, spread, own, reported, np.where(observed, 0.0, doubt))
-        r = centre[:, :3] - own
-        ground = np.maximum(np.hypot(r[:, 0], r[:, 1]), 1.0)
-        slant = np.hypot(ground, r[:, 2])
-        across = np.stack([r[:, 1], -r[:, 0]], axis=1) / ground[:, None]
-        unit = r / slant[:, None]
-        lift = (
-            np.stack([-r[:, 0] * r[:, 2] / ground, -r[:, 1] * r[:, 2] / ground, ground], axis=1)
-            / slant[:, None]
-        )
-        bearing_sigma = (
-            np.sqrt(np.einsum("na,nab,nb->n", across, spread[:, :2, :2], across)) / ground
-        )
-        slant_sigma = np.sqrt(np.einsum("na,nab,nb->n", unit, spread[:, :3, :3], unit))
-        elevation_sigma = np.sqrt(np.einsum("na,nab,nb->n", lift, spread[:, :3, :3], lift)) / slant
+        # Both have been predicted: nothing is left to step over.
+        seen = Aspect((centre, spread), np.zeros(count), own, 0.0)
+        bearing = seen.bearing % (2.0 * np.pi)
+        bearing_sigma = np.sqrt(seen.bearing_variance)
         if bank is state.bearings:
             slant, slant_sigma = reported, np.maximum(error, 1e-3)
-        else:
-            observed = slant_sigma < core.parameters.range_observed_sigma * slant
-            method = np.where(observed, 1, 0)
-        bearing = np.arctan2(r[:, 0], r[:, 1]) % (2.0 * np.pi)
-        elevation = np.arctan2(r[:, 2], ground)
-        if bank is state.bearings:
             bearing, bearing_sigma = pointed(
                 core, bank, rows, bearing=bearing, sigma=bearing_sigma, when=when
             )
+        else:
+            slant, slant_sigma = seen.slant, np.sqrt(seen.slant_variance)
+            observed = slant_sigma < core.parameters.range_observed_sigma * slant
+            method = np.where(observed, 1, 0)
+        elevation, elevation_sigma = seen.elevation, np.sqrt(seen.elevation_variance)
         told = (bearing, bearing_sigma, elevation, elevation_sigma, slant, slant_sigma)
         numbers = np.concatenate(
             [centre, spread.reshape(count, 36), np.stack(told, axis=1)], axis=1
@@ -301,7 +289,7 @@ def _at_range(
         slant: (N,) metres, how far they are to be from it.
         doubt: (N,) metres, standard deviation of that; 0 leaves a state as it is.
     """
-    rows = np.flatnonzero(doubt > 0.0)
+    rows = indices(doubt > 0.0)
     r = centre[rows, :3] - own
     before = np.maximum(np.linalg.norm(r, axis=1), 1.0)
     stretch = (slant[rows] / before)[:, None]
@@ -323,18 +311,18 @@ def marks_of(core: Core, bank: TrackBank) -> FloatArray:
     table = core.state.keys
     count = len(bank)
     newest = (np.arange(count), (bank.ledger_count - 1) % bank.ledger_length)
-    keys = np.flatnonzero(table.track >= 0)
+    keys = indices(table.track >= 0)
     rows = rows_of(bank, table.track[keys])
     keys, rows = keys[rows >= 0], rows[rows >= 0]
-    alone = np.flatnonzero(bank.key >= 0)
+    alone = indices(bank.key >= 0)
     keys, rows = np.concatenate([keys, bank.key[alone]]), np.concatenate([rows, alone])
-    heard = np.nan_to_num(table.time[keys])
+    heard = or_zero(table.time[keys])
     of_keys = (
         keys + 1.0,
         heard,
         heard * keys,
-        np.nan_to_num(table.frequency[keys]),
-        np.nan_to_num(table.rssi[keys]),
+        or_zero(table.frequency[keys]),
+        or_zero(table.rssi[keys]),
     )
     columns = [
         bank.ledger_count,
@@ -380,7 +368,7 @@ def views_of(core: Core, figures: Figures, chosen: IntArray, entries: int) -> li
     )
     # Of the many that come and go, one line is enough.
     shown = _newest(core, bank, rows, 1)
-    firm = np.flatnonzero(bank.state[rows] != TENTATIVE)
+    firm = indices(bank.state[rows] != TENTATIVE)
     if entries > 1:
         more = _newest(core, bank, rows[firm], entries)
         for place, lines in zip(firm.tolist(), more, strict=True):
