@@ -27,13 +27,14 @@ import skies
 from thebox_core.packed import PackedPicture, stamp_of
 from thebox_fusion.conversion import to_sighting
 from thebox_fusion.offline import detection_of_record
+from thebox_fusion.pacing import Pace
 from thebox_fusion.packing import Packer
 from thebox_fusion.ranging import Ranger
 from thebox_fusion.tracker import Detection, Tracker
 
 EPOCH = 1.7e9
 # As the fusion node is set by default, and its own constants.
-CEILING, LOAD, SPACING, READING, QUIET, LOOK = 0.02, 0.35, 0.25, 2.0, 0.002, 0.02
+CEILING, LOAD, QUIET, LOOK = 0.02, 0.35, 0.002, 0.02
 
 
 def paced(waiting: Sequence[Detection], receive: float, warm: float) -> None:
@@ -44,7 +45,7 @@ def paced(waiting: Sequence[Detection], receive: float, warm: float) -> None:
         receive: seconds that taking in one detection takes.
         warm: seconds at the start that are left out.
     """
-    tracker, packer = Tracker(), Packer()
+    tracker, packer, pace = Tracker(), Packer(), Pace()
     now = next_cycle = first = last = newest = 0.0
     queue: list[Detection] = []
     lateness: list[float] = []
@@ -75,7 +76,7 @@ def paced(waiting: Sequence[Detection], receive: float, warm: float) -> None:
         tracks, _ = packer.pack(tracker.core, now, stamp)
         PackedPicture(stamp, stamp, tracks).write()
         cost = time.process_time() - start
-        next_cycle = now + max(CEILING, min(cost / LOAD, max(SPACING, READING * cost)))
+        next_cycle = pace.after(now, cost, share=LOAD, spacing=CEILING)
         now += cost
         if now > warm:
             lateness += [now - d.time for d in queue]
@@ -98,7 +99,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="pictures a second")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--paced", action="store_true", help="cycles as the node begins them")
-    parser.add_argument("--receive", type=float, default=0.15, help="milliseconds a detection")
+    parser.add_argument("--receive", type=float, default=0.04, help="milliseconds a detection")
     parser.add_argument("--warm", type=float, default=8.0, help="seconds left out, with --paced")
     options = parser.parse_args()
     recording = skies.record(skies.skies()["all_200"], 1)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
 
-from rclpy.serialization import deserialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 
 from thebox_core.messages import MODALITIES, from_uuid, new_detection, seconds, to_time
 from thebox_core.packed import PackedPicture, stamp_of
+from thebox_core.packed_detection import PackedDetection
 from thebox_fusion import conversion
 from thebox_fusion.conversion import to_evidence, to_packed_track, to_plot
 from thebox_fusion.ranging import Cue
@@ -34,6 +35,10 @@ NUMBERS = (
 )
 
 
+def packed(message: Detection) -> PackedDetection:
+    return PackedDetection.read(serialize_message(message))
+
+
 def as_message(view: TrackView, time: float) -> Track:
     stamp = stamp_of(time)
     packed = PackedPicture(stamp, stamp, [to_packed_track(view, stamp)]).write()
@@ -48,7 +53,7 @@ def test_names_agree_on_both_sides() -> None:
 
 
 def test_what_is_not_known_stays_unknown() -> None:
-    plot = to_plot(new_detection(), 5.0, OWN, SPEED)
+    plot = to_plot(packed(new_detection()), 5.0, OWN, SPEED)
     assert plot.time == 5.0
     for name in ("bearing", "range", "rssi", "apparent_size", "velocity_sigma", "confidence"):
         assert math.isnan(getattr(plot, name)), name
@@ -70,7 +75,7 @@ def test_everything_that_is_known_comes_through() -> None:
     message.position_covariance = [float(v) for v in range(9)]
     message.velocity.x, message.velocity.y, message.velocity.z = 4.0, 5.0, 6.0
     message.velocity_covariance = [4.0, 0, 0, 0, 16.0, 0, 0, 0, 99.0]
-    plot = to_plot(message, 5.0, OWN, SPEED)
+    plot = to_plot(packed(message), 5.0, OWN, SPEED)
     assert (plot.sensor, plot.modality, plot.key, plot.label) == ("dspnor", "RADAR", "17", "drone")
     assert (plot.bearing, plot.bearing_sigma, plot.alternative_bearing) == (1.0, 2.0, 3.0)
     assert (plot.elevation, plot.elevation_sigma) == (4.0, 5.0)
@@ -95,7 +100,7 @@ def test_everything_that_is_known_comes_through() -> None:
 def test_one_side_of_an_apparent_size_is_enough(width: float, height: float, size: float) -> None:
     message = new_detection()
     message.angular_width, message.angular_height = width, height
-    assert to_plot(message, 0.0, OWN, SPEED).apparent_size == size
+    assert to_plot(packed(message), 0.0, OWN, SPEED).apparent_size == size
 
 
 def test_a_velocity_without_covariance_costs_no_warning() -> None:
@@ -103,23 +108,23 @@ def test_a_velocity_without_covariance_costs_no_warning() -> None:
     message.velocity.x = message.velocity.y = 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert math.isnan(to_plot(message, 0.0, OWN, SPEED).velocity_sigma)
+        assert math.isnan(to_plot(packed(message), 0.0, OWN, SPEED).velocity_sigma)
 
 
 def test_a_sensor_that_says_where_it_stood_stood_there() -> None:
     message = new_detection()
     message.sensor_position.x, message.sensor_position.y = -7.0, 8.0
-    plot = to_plot(message, 0.0, OWN, SPEED)
+    plot = to_plot(packed(message), 0.0, OWN, SPEED)
     assert plot.own_position.tolist() == [-7.0, 8.0, 5.0]  # the height that is known best
     assert not plot.own_velocity.any()
     message.sensor_position.z = 2.0
-    assert to_plot(message, 0.0, OWN, SPEED).own_position.tolist() == [-7.0, 8.0, 2.0]
+    assert to_plot(packed(message), 0.0, OWN, SPEED).own_position.tolist() == [-7.0, 8.0, 2.0]
 
 
 def test_the_camera_refutes_under_its_own_modality() -> None:
     message = new_detection()
     message.sensor, message.modality = "vision", Detection.MODALITY_EO
-    assert to_plot(message, 0.0, OWN, SPEED).modality == "VISION"
+    assert to_plot(packed(message), 0.0, OWN, SPEED).modality == "VISION"
 
 
 ANY = st.one_of(st.floats(), st.sampled_from([0.0, -1.0, 1e-300, 1e300, math.nan]))
@@ -136,7 +141,7 @@ def test_no_numbers_break_the_tracker(numbers: list[float], more: list[float]) -
     message.velocity.x, message.velocity.y, message.velocity.z = more[3:6]
     tracker = Tracker()
     with np.errstate(all="ignore"):
-        tracker.add([to_plot(message, 1.0 + n, OWN, SPEED) for n in range(3)])
+        tracker.add([to_plot(packed(message), 1.0 + n, OWN, SPEED) for n in range(3)])
         tracker.advance(5.0)
     for view in tracker.tracks():
         as_message(view, 5.0)
@@ -150,7 +155,7 @@ def test_a_track_as_a_message() -> None:
     detection.sensor_track_id, detection.label, detection.rssi = "154", "Drone", -50.0
     detection.frequency = 2.4e9
     for n in range(20):
-        tracker.add([to_plot(detection, 100.0 + 0.5 * n, np.zeros(3), np.zeros(3))])
+        tracker.add([to_plot(packed(detection), 100.0 + 0.5 * n, np.zeros(3), np.zeros(3))])
         tracker.advance(100.0 + 0.5 * n)
     (view,) = tracker.tracks()
     message = as_message(view, 109.5)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import signal
 import sqlite3
@@ -20,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import thebox_fusion.dronedb
+import thebox_core
+import thebox_fusion
 from thebox_fusion.dronedb.copies import back_up
 from thebox_fusion.dronedb.deriving import Deriver, SeenTrack
 from thebox_fusion.dronedb.errors import BadQueryError, DamagedError, StoreError
@@ -474,14 +476,14 @@ for n in itertools.count():
 
 def test_killed_at_any_moment_nothing_acknowledged_is_lost(path: Path) -> None:
     rng = random.Random(4)
-    folder = Path(thebox_fusion.dronedb.__file__).parents[2]
+    found = [Path(package.__file__).parents[1] for package in (thebox_core, thebox_fusion)]
     acknowledged: list[str] = []
     for run in range(15):
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD, str(path), str(run)],
             stdout=subprocess.PIPE,
             text=True,
-            env={"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+            env={"PYTHONPATH": os.pathsep.join(map(str, found)), "OMP_NUM_THREADS": "1"},
         )
         assert child.stdout is not None
         lines: list[str] = []

@@ -23,10 +23,12 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock as ClockMessage
 
 from thebox_core.health import ERROR, OK, WARN
 from thebox_core.messages import new_detection, seconds, to_time, to_uuid
+from thebox_core.packed_detection import PackedDetection
 from thebox_core.parameters import ParameterError
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_fusion.node import Fusion
@@ -158,14 +160,14 @@ def test_a_look_that_comes_at_once_is_one_cycle(live: Any, monkeypatch: pytest.M
     begin = time.time() - 20.0
     for second in range(6):  # from which the tracker finds that they come together
         for message in plots(begin + second):
-            node._on_detection(message)
+            node._on_detection(serialize_message(message))
         clock[0] += 1.0
         node._tick()
     assert node.tracker.state.sensors[0].simultaneous
     cycles, again = node.cycle.count, node.tracker.counters["processed again"]
     clock[0] += 1.0
     for message in plots(begin + 7.0):
-        node._on_detection(message)
+        node._on_detection(serialize_message(message))
         clock[0] += 0.0005
         node._tick()
     assert (node.cycle.count, len(node._waiting)) == (cycles, 8)
@@ -176,14 +178,14 @@ def test_a_look_that_comes_at_once_is_one_cycle(live: Any, monkeypatch: pytest.M
     # What comes without end is taken in pieces, and what comes alone at once.
     clock[0] += 1.0
     for message in plots(begin + 8.0) * 6:
-        node._on_detection(message)
+        node._on_detection(serialize_message(message))
         clock[0] += 0.0005
     assert node.cycle.count == cycles + 2
     clock[0] += 1.0
     node._tick()
     cycles = node.cycle.count
     clock[0] += 1.0
-    node._on_detection(emission(begin + 9.0))
+    node._on_detection(serialize_message(emission(begin + 9.0)))
     assert (node.cycle.count, node._waiting) == (cycles + 1, [])
 
 
@@ -195,7 +197,8 @@ def test_what_waited_too_long_is_left_out_and_counted(live: Any) -> None:
         message.received = to_time(now - waited)
     unknown = emission(now)
     unknown.received = Time()
-    assert node._recent([unknown, *messages]) == [unknown, *messages[2:]]
+    waiting = [PackedDetection.read(serialize_message(m)) for m in (unknown, *messages)]
+    assert node._recent(waiting) == [waiting[0], *waiting[3:]]
     assert node._recent([]) == []
     assert node.dropped == 2
     live.wait(lambda: live.level(HEALTH) == WARN, "a warning")
@@ -206,7 +209,16 @@ def test_a_replay_faster_than_life_loses_nothing(live: Any) -> None:
     node = live.start(Fusion, use_sim_time=True)
     messages = [emission(100.0), emission(160.0)]
     messages[0].received, messages[1].received = to_time(100.0), to_time(160.0)
-    assert node._recent(messages) == messages
+    waiting = [PackedDetection.read(serialize_message(m)) for m in messages]
+    assert node._recent(waiting) == waiting
+
+
+def test_what_is_no_detection_is_refused_and_counted(live: Any) -> None:
+    node, _, _ = fused(live)
+    node._on_detection(b"\x00\x01\x00\x00" + b"\xff" * 20)
+    assert node.rejected["not_a_detection"] == 1
+    assert node._waiting == [] and node.detections.total() == 0
+    live.wait(lambda: live.value(HEALTH, "rejected.not_a_detection") == "1", "the count")
 
 
 def test_detections_become_a_confirmed_track(live: Any) -> None:

@@ -23,6 +23,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from thebox_core.health import OK, WARN
 from thebox_core.messages import new_detection, new_track, to_time, to_uuid
 from thebox_core.packed import PackedPicture, PackedTrack
+from thebox_core.packed_detection import PackedDetection
 from thebox_core.parameters import ParameterError
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_fusion.conversion import set_range, to_readings, to_sighting
@@ -169,14 +170,18 @@ def test_settings_that_do_not_go_together_are_refused(live: Any) -> None:
     assert len(stage.picture(emitter_track()).tracks) == 1
 
 
+def on_wire(message: Detection) -> PackedDetection:
+    return PackedDetection.read(serialize_message(message))
+
+
 def test_readings_of_a_detection() -> None:
     message = emission()
     message.angular_width, message.sound_level = 0.001, 40.0
-    cues = {reading.cue: reading for reading in to_readings(message)}
+    cues = {reading.cue: reading for reading in to_readings(on_wire(message))}
     assert cues[Cue.POWER].value == -80.0 and cues[Cue.POWER].source == "droneshield:154"
     assert cues[Cue.SIZE].value == pytest.approx(math.log(0.001))
     assert cues[Cue.SOUND].value == 40.0
-    assert to_readings(new_detection()) == []
+    assert to_readings(on_wire(new_detection())) == []
 
 
 def packed(track: Track) -> PackedTrack:

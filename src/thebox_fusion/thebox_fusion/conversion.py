@@ -9,12 +9,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from thebox_core.messages import MODALITIES, seconds, to_time
+from thebox_core.messages import MODALITIES, to_time
 from thebox_core.packed import Body, PackedTrack, body, stamp_of
+from thebox_core.packed_detection import PackedDetection
 from thebox_fusion import tracker
 from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
 from thebox_fusion.tracker.ranging import RANGE_METHODS
-from thebox_interfaces.msg import Detection, Evidence, Track
+from thebox_interfaces.msg import Evidence, Track
 
 __all__ = [
     "OBJECT_CLASSES",
@@ -76,59 +77,62 @@ _EVIDENCE_KINDS = {
 
 
 def to_plot(
-    message: Detection,
+    detection: PackedDetection,
     time: float,
     own_position: NDArray[np.float64],
     own_velocity: NDArray[np.float64],
 ) -> tracker.Detection:
-    """Return a Detection message as the tracker takes it.
+    """Return a detection as the tracker takes it.
 
     Args:
-        message: as a driver published it.
+        detection: as a driver published it.
         time: of measurement, seconds.
         own_position: (3,) of the own-ship then, in map; used where the sensor did not say where
             it stood.
         own_velocity: (3,) of the own-ship then, in map.
     """
-    stood = message.sensor_position
-    if math.isfinite(stood.x) and math.isfinite(stood.y):
-        up = stood.z if math.isfinite(stood.z) else own_position[2]
-        own_position = np.array([stood.x, stood.y, up])
+    numbers = detection.numbers
+    bearing, bearing_std, alternative, elevation, elevation_std = numbers[:5]
+    slant, slant_std, range_rate, range_rate_std, east, north, up = numbers[5:12]
+    stood_east, stood_north, stood_up = numbers[33:36]
+    frequency, bandwidth, rssi, sound_level, width, height = numbers[36:]
+    if math.isfinite(stood_east) and math.isfinite(stood_north):
+        stood_up = stood_up if math.isfinite(stood_up) else own_position[2]
+        own_position = np.array([stood_east, stood_north, stood_up])
         own_velocity = np.zeros(3)
     plot = tracker.Detection(
-        sensor=message.sensor,
+        sensor=detection.sensor,
         modality="VISION"
-        if message.sensor == "vision"
-        else MODALITIES.get(message.modality, "UNKNOWN"),
+        if detection.sensor == "vision"
+        else MODALITIES.get(detection.modality, "UNKNOWN"),
         time=time,
-        bearing=message.bearing,
-        bearing_sigma=message.bearing_std,
-        alternative_bearing=message.bearing_alternative,
-        elevation=message.elevation,
-        elevation_sigma=message.elevation_std,
-        range=message.range,
-        range_sigma=message.range_std,
-        range_rate=message.range_rate,
-        range_rate_sigma=message.range_rate_std,
-        frequency=message.frequency,
-        bandwidth=message.bandwidth,
-        rssi=message.rssi,
-        apparent_size=_larger(message.angular_width, message.angular_height),
-        sound_level=message.sound_level,
-        key=message.sensor_track_id,
-        label=message.label,
-        confidence=message.confidence,
+        bearing=bearing,
+        bearing_sigma=bearing_std,
+        alternative_bearing=alternative,
+        elevation=elevation,
+        elevation_sigma=elevation_std,
+        range=slant,
+        range_sigma=slant_std,
+        range_rate=range_rate,
+        range_rate_sigma=range_rate_std,
+        frequency=frequency,
+        bandwidth=bandwidth,
+        rssi=rssi,
+        apparent_size=_larger(width, height),
+        sound_level=sound_level,
+        key=detection.sensor_track_id,
+        label=detection.label,
+        confidence=detection.confidence,
         own_position=own_position,
         own_velocity=own_velocity,
     )
-    position, velocity = message.position, message.velocity
-    if math.isfinite(position.x) and math.isfinite(position.y):
-        plot.position = np.array([position.x, position.y, position.z])
-        plot.position_covariance = np.asarray(message.position_covariance).reshape(3, 3)
-    if math.isfinite(velocity.x) and math.isfinite(velocity.y):
-        plot.velocity = np.array([velocity.x, velocity.y, velocity.z])
-        east, north = message.velocity_covariance[0], message.velocity_covariance[4]
-        variance = 0.5 * (east + north)
+    if math.isfinite(east) and math.isfinite(north):
+        plot.position = np.array([east, north, up])
+        plot.position_covariance = np.array(numbers[12:21]).reshape(3, 3)
+    velocity = numbers[21:24]
+    if math.isfinite(velocity[0]) and math.isfinite(velocity[1]):
+        plot.velocity = np.array(velocity)
+        variance = 0.5 * (numbers[24] + numbers[28])
         plot.velocity_sigma = math.sqrt(variance) if variance > 0.0 else math.nan
     return plot
 
@@ -180,22 +184,19 @@ def to_evidence(entry: tracker.LedgerEntry) -> Evidence:
     )
 
 
-def to_readings(message: Detection) -> list[Reading]:
-    """Return what of a Detection falls with range."""
-    known = [
-        (Cue.POWER, normalised_power(message.rssi, message.frequency)),
-        (Cue.SOUND, message.sound_level),
-    ]
-    size = _larger(message.angular_width, message.angular_height)
+def to_readings(detection: PackedDetection) -> list[Reading]:
+    """Return what of a detection falls with range."""
+    frequency, _, rssi, sound_level, width, height = detection.numbers[36:]
+    known = [(Cue.POWER, normalised_power(rssi, frequency)), (Cue.SOUND, sound_level)]
+    size = _larger(width, height)
     if size > 0.0:
         known.append((Cue.SIZE, math.log(size)))
-    source = message.sensor
-    if message.sensor_track_id:
-        source = f"{message.sensor}:{message.sensor_track_id}"
+    source = detection.sensor
+    if detection.sensor_track_id:
+        source = f"{detection.sensor}:{detection.sensor_track_id}"
+    bearing, bearing_std = detection.numbers[:2]
     return [
-        Reading(
-            seconds(message.header.stamp), source, cue, value, message.bearing, message.bearing_std
-        )
+        Reading(detection.time, source, cue, value, bearing, bearing_std)
         for cue, value in known
         if math.isfinite(value)
     ]

@@ -16,15 +16,17 @@ from rclpy.subscription import Subscription
 
 from thebox_core.health import ERROR, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
-from thebox_core.messages import from_uuid, seconds
+from thebox_core.messages import from_uuid
 from thebox_core.node import ManagedNode, run
 from thebox_core.ownship import Pose
 from thebox_core.ownship_listener import OwnShip
 from thebox_core.packed import PackedPicture, stamp_of
+from thebox_core.packed_detection import PackedDetection
 from thebox_core.parameters import Value
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_fusion.conversion import to_evidence, to_plot
 from thebox_fusion.fusion_parameters import FUSION_PARAMETERS, tracker_parameters
+from thebox_fusion.pacing import Pace
 from thebox_fusion.packing import Packer
 from thebox_fusion.tracker import Detection as TrackerDetection
 from thebox_fusion.tracker import Tracker, TrackState
@@ -36,8 +38,6 @@ __all__ = ["Fusion", "main"]
 _DETECTION_TYPE = "thebox_interfaces/msg/Detection"
 _DISCOVERY_PERIOD = 0.5
 _SETTLE_AFTER = 1.0  # seconds that the tracker's time stays behind the clock in a silent sky
-_LONGEST_SPACING = 0.25  # seconds: however busy, the picture is no older than this ...
-_READING = 2.0  # ... but a cycle's cost is left for reading: else each takes in one detection
 _TICK = 0.005  # seconds within which a cycle that is due begins
 _QUIET = 0.002  # seconds of silence that end a look whose plots come all at once ...
 _LOOK_MAX = 0.02  # ... or so many after the first of them, whatever still comes
@@ -54,13 +54,14 @@ class Fusion(ManagedNode):
     ``load_max``; a timer takes up what came in between. Of a sensor whose plots come a look at a
     time a cycle takes the whole look: half of it would be late to the other half. ``load_max``
     spaces cycles, it never lets the picture fall behind: the dearer the detections, the more of
-    them go into one cycle.
+    them go into one cycle. Detections are read as they are on the wire.
     """
 
     PARAMETERS = FUSION_PARAMETERS
 
     def __init__(self, name: str = "fusion", **options: Any) -> None:
         self.detections = Tally()
+        self.rejected = Tally()
         self.dropped = 0
         self.latency = Latency()
         self.cycle = Latency()
@@ -146,7 +147,8 @@ class Fusion(ManagedNode):
     def _begin(self) -> None:
         self.tracker = Tracker(tracker_parameters(self.values))
         self._packer = Packer()
-        self._waiting: list[Detection] = []
+        self._waiting: list[PackedDetection] = []
+        self._pace = Pace()
         self._next_cycle = self._due = 0.0
         self._first_waits = -math.inf
         self._last_cycle = -math.inf
@@ -161,21 +163,30 @@ class Fusion(ManagedNode):
         for topic, types in self.get_topic_names_and_types():
             if topic.startswith(prefix) and _DETECTION_TYPE in types and topic not in self._inputs:
                 self._inputs[topic] = self.create_subscription(
-                    Detection, topic, self._on_detection, DETECTIONS
+                    Detection, topic, self._on_detection, DETECTIONS, raw=True
                 )
                 self.get_logger().info(f"listening to {topic}")
 
-    def _on_detection(self, message: Detection) -> None:
-        self._waiting.append(message)
+    def _on_detection(self, message: bytes) -> None:
+        try:
+            detection = PackedDetection.read(message)
+        except ValueError as error:
+            self.rejected.add("not_a_detection")
+            self.get_logger().warning(
+                f"{error}: does another release publish detections here?",
+                throttle_duration_sec=10.0,
+            )
+            return
+        self._waiting.append(detection)
         if len(self._waiting) > _WAITING_LIMIT:
             del self._waiting[0]
             self.dropped += 1
-        self.detections.add(message.sensor or "unnamed")
+        self.detections.add(detection.sensor or "unnamed")
         at = self.steady()
         if len(self._waiting) == 1:
             self._first_waits = at
         self._due = self._next_cycle
-        if self._comes_together(message.sensor) and at < self._first_waits + _LOOK_MAX:
+        if self._comes_together(detection.sensor) and at < self._first_waits + _LOOK_MAX:
             self._due = max(self._due, at + _QUIET)
         if at >= self._due:
             self._cycle()
@@ -218,17 +229,21 @@ class Fusion(ManagedNode):
             self.get_logger().error(f"fault in the tracker: {traceback.format_exc()}")
             self._begin()
         published = self.now()
-        self._behind = published - min((seconds(m.received) for m in batch), default=published)
-        for message in batch:
-            self.latency.add(published - seconds(message.received))
+        self._behind = published - min((d.received_at for d in batch), default=published)
+        for detection in batch:
+            self.latency.add(published - detection.received_at)
         cost = self.steady() - begun
         self.cycle.add(cost)
         self._last_cycle = begun
-        spacing = min(cost / self.values["load_max"], max(_LONGEST_SPACING, _READING * cost))
-        self._next_cycle = begun + max(1.0 / self.values["publish_rate_max"], spacing)
+        self._next_cycle = self._pace.after(
+            begun,
+            cost,
+            share=self.values["load_max"],
+            spacing=1.0 / self.values["publish_rate_max"],
+        )
         self._due = self._next_cycle
 
-    def _recent(self, waiting: list[Detection]) -> list[Detection]:
+    def _recent(self, waiting: list[PackedDetection]) -> list[PackedDetection]:
         """Leave out, counted, what waited too long: a cycle must not be the dearer the later it is.
 
         A processor that is short for all that comes then tracks the newest of it, and the picture
@@ -237,23 +252,23 @@ class Fusion(ManagedNode):
         """
         if self.get_clock().ros_time_is_active:
             return waiting
-        newest = max((seconds(m.received) for m in waiting), default=0.0)
+        oldest = max((d.received_at for d in waiting), default=0.0) - _WAITED_MAX
         # Of a driver that does not tell when it received it, nothing can be said.
-        kept = [m for m in waiting if not 0.0 < seconds(m.received) < newest - _WAITED_MAX]
+        kept = [d for d in waiting if not 0.0 < d.received_at < oldest]
         self.dropped += len(waiting) - len(kept)
         return kept
 
-    def _plots(self, batch: list[Detection], now: float) -> list[TrackerDetection]:
+    def _plots(self, batch: list[PackedDetection], now: float) -> list[TrackerDetection]:
         plots = []
-        for message in batch:
+        for detection in batch:
             # Nothing was measured in the future: a clock that runs ahead must not stall a track.
-            stamp = min(seconds(message.header.stamp), now)
+            stamp = min(detection.time, now)
             pose = self._own_ship.history.at(stamp)
             if math.isfinite(pose.east):
                 position, velocity = _vectors(pose)
             else:
                 position, velocity = self._own_position, self._own_velocity
-            plots.append(to_plot(message, stamp, position, velocity))
+            plots.append(to_plot(detection, stamp, position, velocity))
             self._newest = max(self._newest, stamp)
         return plots
 
@@ -294,6 +309,7 @@ class Fusion(ManagedNode):
         report.put("rate", self._published.per_second(now))
         report.put("age", self._published.age(now))
         report.put_all((f"detections.{s}", count) for s, count in self.detections.items())
+        report.put_all((f"rejected.{reason}", count) for reason, count in self.rejected.items())
         report.put_all(latency_values("latency", self.latency))
         report.put_all(latency_values("cycle", self.cycle))
         report.put("queue.depth", len(self._waiting) if self.is_active else 0)

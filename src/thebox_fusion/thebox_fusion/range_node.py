@@ -18,6 +18,7 @@ from thebox_core.measures import Latency, Rate, Tally
 from thebox_core.node import ManagedNode, run
 from thebox_core.ownship_listener import OwnShip
 from thebox_core.packed import PackedPicture
+from thebox_core.packed_detection import PackedDetection
 from thebox_core.parameters import Parameter, Value
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_core.upstream import Upstream
@@ -134,26 +135,33 @@ class RangeNode(ManagedNode):
         for topic, types in self.get_topic_names_and_types():
             if topic.startswith(prefix) and _DETECTION_TYPE in types and topic not in self._inputs:
                 self._inputs[topic] = self.create_subscription(
-                    Detection, topic, self._on_detection, DETECTIONS
+                    Detection, topic, self._on_detection, DETECTIONS, raw=True
                 )
                 self.get_logger().info(f"listening to {topic}")
 
-    def _on_detection(self, message: Detection) -> None:
-        readings = to_readings(message)
+    def _on_detection(self, message: bytes) -> None:
+        try:
+            detection = PackedDetection.read(message)
+        except ValueError as error:
+            self._refuse("not_a_detection", f"{error}: does another release publish detections?")
+            return
+        readings = to_readings(detection)
         for reading in readings:
             self.ranger.read(reading)
         if readings:
-            self.detections.add(message.sensor or "unnamed")
+            self.detections.add(detection.sensor or "unnamed")
+
+    def _refuse(self, reason: str, warning: str) -> None:
+        self.rejected.add(reason)
+        self.get_logger().warning(warning, throttle_duration_sec=10.0)
 
     def _on_tracks(self, message: bytes) -> None:
         begun = time.monotonic()
         try:
             picture = PackedPicture.read(message)
         except ValueError as error:
-            self.rejected.add("not_a_picture")
-            self.get_logger().warning(
-                f"{error}: does another release publish tracks/fused here?",
-                throttle_duration_sec=10.0,
+            self._refuse(
+                "not_a_picture", f"{error}: does another release publish tracks/fused here?"
             )
             return
         stamp = picture.time
