@@ -97,8 +97,6 @@ class Bench:
         from rclpy.experimental.events_executor import EventsExecutor  # noqa: PLC0415
 
         from thebox_core.node import spin  # noqa: PLC0415
-        from thebox_core.qos import STATE  # noqa: PLC0415
-        from thebox_interfaces.msg import TrackArray  # noqa: PLC0415
 
         self._rclpy = rclpy
         self.port = free_port()
@@ -110,12 +108,18 @@ class Bench:
         self._log = log.open("wb")
         rclpy.init(args=[])
         self.node = rclpy.create_node("bench", namespace="/bench")
-        self.node.create_subscription(TrackArray, "tracks/fused", self._heard, STATE)
+        self._listen()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosed, 100)
         self._executor = EventsExecutor()
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=spin, args=(self._executor,), daemon=True)
         self._thread.start()
+
+    def _listen(self) -> None:
+        from thebox_core.qos import STATE  # noqa: PLC0415
+        from thebox_interfaces.msg import TrackArray  # noqa: PLC0415
+
+        self.node.create_subscription(TrackArray, "tracks/fused", self._heard, STATE)
 
     def _heard(self, message: Any) -> None:
         at = time.monotonic()

@@ -18,10 +18,12 @@ import argparse
 import bisect
 import json
 import math
+import multiprocessing
 import os
 import platform
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ import skies
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import latency
 
+DOMAIN = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")
+CONFIRMED = 2  # Track.STATE_CONFIRMED
+LISTENERS = 2  # fusion and range
 NODES = {"fusion": "thebox_fusion", "range": "thebox_fusion", "vision": "thebox_vision"}
 TOPICS = ("tracks/fused", "tracks")
 _FIELDS = {
@@ -67,16 +72,62 @@ def message_of(record: dict[str, Any], stamp: float) -> Any:
     return message
 
 
+def publish(
+    records: list[dict[str, Any]], seconds: float, orders: Connection, parameters: dict[str, str]
+) -> None:
+    """Publish detections at life speed, as a process of its own; every driver is one.
+
+    Args:
+        records: in the order of their times.
+        seconds: of life.
+        orders: says "ready" when all that are to listen do, begins when told the time of the
+            clock, and then says when each was published (monotonic seconds), and the stamps.
+        parameters: of the environment.
+    """
+    os.environ.update(parameters)
+    import rclpy  # noqa: PLC0415 - after the domain is set
+
+    from thebox_core.qos import DETECTIONS  # noqa: PLC0415
+    from thebox_interfaces.msg import Detection  # noqa: PLC0415
+
+    rclpy.init(args=[])
+    node = rclpy.create_node("sensors", namespace="/bench")
+    publishers = {
+        sensor: node.create_publisher(Detection, f"detections/{sensor}", DETECTIONS)
+        for sensor in sorted({record["sensor"] for record in records})
+    }
+    while not all(p.get_subscription_count() >= LISTENERS for p in publishers.values()):
+        time.sleep(0.01)
+    orders.send("ready")
+    start = float(orders.recv())
+    messages = [message_of(record, start + record["t"]) for record in records]
+    sent = []
+    begun = time.monotonic() + (start - time.time())
+    for record, message in zip(records, messages, strict=True):
+        if record["t"] > seconds:
+            break
+        left = begun + record["t"] - time.monotonic()
+        if left > 0.0:
+            time.sleep(left)
+        sent.append(time.monotonic())
+        publishers[record["sensor"]].publish(message)
+    stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages]
+    late = max(at - begun - record["t"] for at, record in zip(sent, records, strict=False))
+    orders.send((sent, stamps[: len(sent)], late))
+    orders.recv()  # what is published stays until it has been read
+    node.destroy_node()
+    rclpy.shutdown()
+
+
 class Chain(latency.Bench):
     """The processes, what is published to them and what comes out."""
 
-    def __init__(self, log: Path) -> None:
-        super().__init__(log)
-        from thebox_core.qos import DETECTIONS, STATE  # noqa: PLC0415
-        from thebox_interfaces.msg import Detection, TrackArray  # noqa: PLC0415
+    begun = 0.0
 
-        self._detection, self._qos = Detection, DETECTIONS
-        self._publishers: dict[str, Any] = {}
+    def _listen(self) -> None:
+        from thebox_core.qos import STATE  # noqa: PLC0415
+        from thebox_interfaces.msg import TrackArray  # noqa: PLC0415
+
         #: Of each topic (arrival, serialised picture): looked at only when all is over.
         self.arrived: dict[str, list[tuple[float, bytes]]] = {}
         for topic in TOPICS:
@@ -89,34 +140,33 @@ class Chain(latency.Bench):
                 raw=True,
             )
 
-    def open(self, sensors: list[str]) -> None:
-        """Make the sensors' topics, and wait until fusion and range listen."""
-        for sensor in sensors:
-            self._publishers[sensor] = self.node.create_publisher(
-                self._detection, f"detections/{sensor}", self._qos
-            )
-        self.wait(
-            lambda: all(p.get_subscription_count() >= 2 for p in self._publishers.values()),
-            "fusion and range to listen",
-        )
-
     def play(self, records: list[dict[str, Any]], seconds: float) -> tuple[list[float], float]:
         """Publish at life speed; return when each was published, and the greatest lag."""
-        start = time.time()
-        messages = [message_of(record, start + 1.0 + record["t"]) for record in records]
-        late, sent = 0.0, []
-        begun = time.monotonic() + (start + 1.0 - time.time())
-        for record, message in zip(records, messages, strict=True):
-            if record["t"] > seconds:
-                break
-            left = begun + record["t"] - time.monotonic()
-            if left > 0.0:
-                time.sleep(left)
-            late = max(late, -left)
-            sent.append(time.monotonic())
-            self._publishers[record["sensor"]].publish(message)
-        self.stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in messages]
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        domain = {name: os.environ[name] for name in DOMAIN}
+        self._sensors = context.Process(target=publish, args=(records, seconds, theirs, domain))
+        self._sensors.start()
+        self._orders = mine
+        self.wait(lambda: mine.poll(0), "fusion and range to listen")
+        mine.recv()
+        self.begun = time.time() + 2.0
+        mine.send(self.begun)
+        self.wait(lambda: mine.poll(0.5), "all to be published", seconds + 30.0)
+        sent, self.stamps, late = mine.recv()
+        last = self.stamps[-1]
+        self.wait(lambda: self._newest("tracks") >= last, "the last picture")
+        mine.send("end")
+        self._sensors.join(10.0)
         return sent, late
+
+    def _newest(self, topic: str) -> int:
+        from thebox_core.packed import PackedPicture  # noqa: PLC0415
+
+        if not self.arrived[topic]:
+            return 0
+        sec, nanosec = PackedPicture.read(self.arrived[topic][-1][1]).newest_detection
+        return sec * 10**9 + nanosec
 
     def latencies(self, topic: str, sent: list[float], skip: int) -> np.ndarray:
         """Return the latency of each detection from number ``skip`` on, seconds."""
@@ -150,30 +200,29 @@ def main() -> int:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     recording = skies.record(skies.skies()[given.sky], 1)
     records = sorted(recording.detections, key=lambda r: r["t"])
+    from thebox_core.packed import PackedPicture  # noqa: PLC0415
+
     chain = Chain(given.log)
     try:
         for name, package in NODES.items():
             more = ("model.path:=/none",) if name == "vision" else ()
             chain.start(name, package, *more)
-        chain.open(sorted({record["sensor"] for record in records}))
         processes = {name: psutil.Process(p.pid) for name, p in chain.processes.items()}
         spent: dict[str, float] = {}
         skip = sum(record["t"] <= given.warm for record in records)
-        # Processor time is counted from the end of the warm part on.
-        chain.node.create_timer(
-            given.warm + 1.0,
-            lambda: (
-                spent
-                or spent.update({n: sum(p.cpu_times()[:2]) for n, p in processes.items()})
-                or spent.update(at=time.monotonic())
-            ),
-        )
+
+        def begin_to_count() -> None:
+            """Take the processor time at the end of the warm part, once."""
+            if not spent and chain.begun and time.time() >= chain.begun + given.warm:
+                spent.update({n: sum(p.cpu_times()[:2]) for n, p in processes.items()})
+                spent["at"] = time.monotonic()
+
+        chain.node.create_timer(0.1, begin_to_count)
         sent, late = chain.play(records, given.seconds)
         took = time.monotonic() - spent.pop("at")
         share = {n: (sum(p.cpu_times()[:2]) - spent[n]) / took for n, p in processes.items()}
-        last = chain.stamps[len(sent) - 1]
-        chain.wait(lambda: chain.pictures and chain.pictures[-1][0] * 10**6 >= last - 10**6, "all")
-        time.sleep(1.0)  # the pictures under way
+        tracks = PackedPicture.read(chain.arrived["tracks"][-1][1]).tracks
+        confirmed = sum(track.state == CONFIRMED for track in tracks)
         rows = {}
         for topic in TOPICS:
             found = chain.latencies(topic, sent, skip)
@@ -190,7 +239,7 @@ def main() -> int:
         chain.close()
     rate = (len(sent) - skip) / (given.seconds - given.warm)
     print(f"machine: {latency.machine()}; load average {os.getloadavg()[0]:.1f} at the end")
-    print(f"{given.sky}: {rate:.0f} detections/s, {chain.tracks} confirmed tracks at the end")
+    print(f"{given.sky}: {rate:.0f} detections/s, {confirmed} confirmed tracks at the end")
     for topic, row in rows.items():
         print(
             f"{topic:14s} median {row['median_ms']:6.1f} ms, 99th percentile {row['p99_ms']:6.1f} "

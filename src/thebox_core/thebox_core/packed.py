@@ -18,10 +18,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
-__all__ = ["Body", "PackedPicture", "PackedTrack", "Verdict", "body", "stamp_of"]
+__all__ = [
+    "NO_VERDICT",
+    "Body",
+    "PackedPicture",
+    "PackedTrack",
+    "Verdict",
+    "body",
+    "said",
+    "stamp_of",
+]
 
 _ENCAPSULATION: Final = b"\x00\x01\x00\x00"  # CDR_LE
 _SKIP: Final = len(_ENCAPSULATION)  # alignment counts from behind it
@@ -96,6 +106,30 @@ class Verdict:
     snapshot: str = ""
 
 
+def _verdict(out: bytearray, verdict: Verdict) -> None:
+    out.append(verdict.verdict)
+    out += _PAD[-len(out) % 4]
+    out += _STAMP.pack(*verdict.stamp)
+    _text(out, verdict.reason)
+    _text(out, verdict.label)
+    _double(out, verdict.confidence)
+    out += _COUNTS.pack(verdict.looks, verdict.hits)
+    _text(out, verdict.snapshot)
+
+
+NO_VERDICT: Final = Verdict()
+"""No camera has looked."""
+
+
+def _no_verdict() -> bytes:
+    out = bytearray()
+    _verdict(out, NO_VERDICT)
+    return bytes(out + _PAD[-len(out) % 4])
+
+
+_NO_VERDICT: Final = _no_verdict()
+
+
 @dataclass(frozen=True)
 class Body:
     """The fields of Track.msg from `position` on, to be written by :func:`body`.
@@ -120,42 +154,80 @@ class Body:
     first_seen: Stamp
     last_updated: Stamp
     detection_count: int
-    verdict: Verdict = Verdict()
+    verdict: Verdict = NO_VERDICT
 
 
 def body(fields: Body) -> bytes:
     """Return the CDR of a track's body."""
     if len(fields.numbers) != _METHOD_AT:
         raise ValueError(f"numbers are {_METHOD_AT} bytes, these are {len(fields.numbers)}")
-    out = bytearray(fields.numbers)
-    out += bytes((fields.range_method, fields.range_observed))
-    _double(out, fields.confidence)
-    _text(out, fields.reason)
-    out.append(fields.object_class)
-    _text(out, fields.label)
-    _double(out, fields.class_probability)
-    _texts(out, fields.sensors)
-    _texts(out, fields.sensor_track_ids)
-    out += _PAD[-len(out) % 4]
-    out += _U32.pack(len(fields.frequencies))
-    for frequency in fields.frequencies:
-        _double(out, frequency)
-    _double(out, fields.rssi)
-    _verdict(out, fields.verdict)
-    out += _PAD[-len(out) % 4]
-    out += _STAMPS.pack(*fields.first_seen, *fields.last_updated, fields.detection_count)
+    head = bytes((fields.range_method, fields.range_observed)) + _PAD[6]
+    words = said(
+        reason=fields.reason,
+        object_class=fields.object_class,
+        label=fields.label,
+        lasting=(fields.class_probability, fields.rssi),
+        sensors=tuple(fields.sensors),
+        sensor_track_ids=tuple(fields.sensor_track_ids),
+        frequencies=tuple(fields.frequencies),
+        stamps=(*fields.first_seen, *fields.last_updated),
+        detection_count=fields.detection_count,
+        verdict=fields.verdict,
+    )
+    return fields.numbers + head + _DOUBLE.pack(fields.confidence) + words
+
+
+def said(
+    *,
+    reason: str,
+    object_class: int,
+    label: str,
+    lasting: tuple[float, float],
+    sensors: tuple[str, ...],
+    sensor_track_ids: tuple[str, ...],
+    frequencies: tuple[float, ...],
+    stamps: tuple[int, int, int, int],
+    detection_count: int,
+    verdict: Verdict = NO_VERDICT,
+) -> bytes:
+    """Return the CDR of what is said of a track: its body from the reason on.
+
+    The names are those of Track.msg; ``lasting`` are class probability and received power,
+    ``stamps`` first seen and last updated, each (seconds, nanoseconds).
+    """
+    out = bytearray()
+    _text(out, reason)
+    out.append(object_class)
+    _text(out, label)
+    out += _PAD[-len(out) % 8]
+    out += _who(lasting, sensors, sensor_track_ids, frequencies)
+    if verdict is NO_VERDICT:
+        out += _NO_VERDICT
+    else:
+        _verdict(out, verdict)
+        out += _PAD[-len(out) % 4]
+    out += _STAMPS.pack(*stamps, detection_count)
     return bytes(out)
 
 
-def _verdict(out: bytearray, verdict: Verdict) -> None:
-    out.append(verdict.verdict)
+@lru_cache(maxsize=4096)
+def _who(
+    lasting: tuple[float, float],
+    sensors: tuple[str, ...],
+    sensor_track_ids: tuple[str, ...],
+    frequencies: tuple[float, ...],
+) -> bytes:
+    """What lies between label and verdict; it begins and ends at a multiple of eight."""
+    probability, rssi = lasting
+    out = bytearray(_DOUBLE.pack(probability))
+    _texts(out, sensors)
+    _texts(out, sensor_track_ids)
     out += _PAD[-len(out) % 4]
-    out += _STAMP.pack(*verdict.stamp)
-    _text(out, verdict.reason)
-    _text(out, verdict.label)
-    _double(out, verdict.confidence)
-    out += _COUNTS.pack(verdict.looks, verdict.hits)
-    _text(out, verdict.snapshot)
+    out += _U32.pack(len(frequencies))
+    for frequency in frequencies:
+        _double(out, frequency)
+    _double(out, rssi)
+    return bytes(out)
 
 
 class PackedTrack:

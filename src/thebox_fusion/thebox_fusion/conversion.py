@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thebox_core.messages import MODALITIES, to_time
-from thebox_core.packed import Body, PackedTrack, body, stamp_of
+from thebox_core.packed import Body, PackedTrack, body, said, stamp_of
 from thebox_core.packed_detection import PackedDetection
 from thebox_fusion import tracker
 from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
 from thebox_fusion.tracker.ranging import RANGE_METHODS
+from thebox_fusion.tracker.views import Said
 from thebox_interfaces.msg import Evidence, Track
 
 __all__ = [
     "OBJECT_CLASSES",
     "RANGE_CODES",
+    "packed_words",
     "set_range",
     "to_evidence",
     "to_packed_track",
@@ -170,6 +172,21 @@ def to_packed_track(view: tracker.TrackView, stamp: tuple[int, int]) -> PackedTr
     )
     identity = bytes.fromhex(view.id.replace("-", ""))
     return PackedTrack(stamp, identity, view.number, int(view.state), body(fields))
+
+
+def packed_words(track: Said, reason: str) -> bytes:
+    """Return what is said of a track as it goes on the wire: its body from ``reason`` on."""
+    return said(
+        reason=reason,
+        object_class=OBJECT_CLASSES.get(track.label.lower(), Track.CLASS_UNKNOWN),
+        label=track.label,
+        lasting=(track.label_probability, track.rssi),
+        sensors=track.sensors,
+        sensor_track_ids=track.keys,
+        frequencies=track.frequencies,
+        stamps=(*stamp_of(track.first_seen), *stamp_of(track.last_updated)),
+        detection_count=track.detection_count,
+    )
 
 
 def to_evidence(entry: tracker.LedgerEntry) -> Evidence:

@@ -14,10 +14,10 @@ from collections import Counter
 import numpy as np
 
 from thebox_core.packed import PackedTrack, Stamp
-from thebox_fusion.conversion import RANGE_CODES, to_packed_track
+from thebox_fusion.conversion import RANGE_CODES, packed_words
 from thebox_fusion.tracker import TrackState
 from thebox_fusion.tracker.core import Core
-from thebox_fusion.tracker.views import Figures, figures_of, marks_of, views_of
+from thebox_fusion.tracker.views import Figures, figures_of, marks_of, reasons_of, said_of
 
 LEAST_SHOWN = 0.05
 """A tentative track less likely than this is in no picture: mostly a single plot, most of them
@@ -51,7 +51,7 @@ class Packer:
         states: Counter[TrackState] = Counter()
         for figures in figures_of(core, when, LEAST_SHOWN):
             serials = figures.bank.number[figures.rows].tolist()
-            self._renew(core, figures, serials, stamp, words)
+            self._renew(core, figures, serials, words)
             block, width = _block(figures), _WORDS_AT
             stage_of = figures.bank.state[figures.rows]
             for row, (serial, stage) in enumerate(zip(serials, stage_of.tolist(), strict=True)):
@@ -69,7 +69,6 @@ class Packer:
         core: Core,
         figures: Figures,
         serials: list[int],
-        stamp: Stamp,
         words: dict[int, tuple[bytes, bytes, bytes]],
     ) -> None:
         """Put the words of a bank's tracks into ``words``, made again where marks changed."""
@@ -85,11 +84,14 @@ class Packer:
                 changed.append(row)
         if not changed:
             return
-        views = views_of(core, figures, np.array(changed, dtype=np.int64), 1)
-        for row, view in zip(changed, views, strict=True):
-            track = to_packed_track(view, stamp)
+        rows = figures.rows[changed]
+        reasons = reasons_of(core, figures.bank, rows)
+        told = said_of(core, figures.bank, rows)
+        for row, reason, track in zip(changed, reasons, told, strict=True):
             mark = marks[row * width : (row + 1) * width]
-            words[serials[row]] = (mark, track.id, bytes(track.body[_WORDS_AT:]))
+            serial = serials[row]
+            identity = bytes.fromhex(core.id_of(serial).replace("-", ""))
+            words[serial] = (mark, identity, packed_words(track, reason))
 
 
 def _block(figures: Figures) -> bytes:

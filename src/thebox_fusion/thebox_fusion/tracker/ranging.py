@@ -11,19 +11,31 @@ import numpy as np
 from .arrays import clip
 from .bank import TrackBank
 from .types import BoolArray, FloatArray, IntArray
+from .update import Dynamics
 
 MISFIT_LIMIT = 2.0
 RANGE_METHODS = ("none", "measured", "own-ship manoeuvre")
 
 
 def log_range_mixture(
-    mean: FloatArray, covariance: FloatArray, own: FloatArray
+    bank: TrackBank, rows: IntArray, when: float, own: FloatArray, dynamics: Dynamics
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (..., K) log slant range of components from ``own`` (3,) and its variance."""
-    r = mean[..., :3] - own
-    slant2 = np.maximum(np.einsum("...a,...a->...", r, r), 1.0)
-    variance = np.einsum("...a,...ab,...b->...", r, covariance[..., :3, :3], r) / slant2**2
-    return 0.5 * np.log(slant2), variance
+    """Return (N, K) log slant range of components at ``when`` from ``own`` (3,), and its variance.
+
+    Along the line of sight only: what the components are in all directions nobody asks here.
+    """
+    step = (when - bank.time[rows])[:, None, None]
+    mean = bank.mean[rows]
+    r = mean[..., :3] + step * mean[..., 3:] - own
+    squares = r * r
+    slant2 = np.maximum(squares.sum(axis=-1), 1.0)
+    # Where it will be is where it is and a step of its velocity.
+    sight = np.concatenate([r, step * r], axis=-1)
+    variance = (sight[..., None, :] @ bank.covariance[rows] @ sight[..., None])[..., 0, 0]
+    ground2 = squares[..., 0] + squares[..., 1]
+    pushed = dynamics.density * ground2 + dynamics.vertical * squares[..., 2]
+    variance += pushed * np.abs(step[..., 0]) ** 3 / 3.0
+    return 0.5 * np.log(slant2), variance / slant2**2
 
 
 def manoeuvre_sigma(bank: TrackBank, rows: IntArray, slant: FloatArray) -> FloatArray:
@@ -86,9 +98,10 @@ def told(
 def triangulated(
     bank: TrackBank,
     rows: IntArray,
-    mixture: tuple[FloatArray, FloatArray, FloatArray],
+    when: float,
     own: FloatArray,
     *,
+    dynamics: Dynamics,
     limit: float,
     nearest: float,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
@@ -97,8 +110,9 @@ def triangulated(
     Args:
         bank: of bearing-only tracks.
         rows: (N,) which of them.
-        mixture: mean, covariance and weight (N, K, ...) of those, at one time.
+        when: seconds.
         own: the own-ship's position then.
+        dynamics: of the bank.
         limit: the range counts as observed below this relative standard deviation, which both
             the own-ship's manoeuvre must allow and the filter claim.
         nearest: metres; no triangulation nearer is believed.
@@ -106,8 +120,8 @@ def triangulated(
     Returns:
         (N,) log-range, its standard deviation, and whether it is observed.
     """
-    mean, covariance, weight = mixture
-    centre, variance = log_range_mixture(mean, covariance, own)
+    weight = bank.weight[rows]
+    centre, variance = log_range_mixture(bank, rows, when, own, dynamics)
     middle = (weight * centre).sum(axis=1)
     sigma = np.sqrt((weight * (variance + (centre - middle[:, None]) ** 2)).sum(axis=1))
     observed: BoolArray = (manoeuvre_sigma(bank, rows, np.exp(middle)) < limit) & (sigma < limit)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,9 +30,8 @@ from .core import rows_of
 from .gate import Aspect
 from .initiate import farthest
 from .measure import wrap
-from .motion import collapse
 from .types import BoolArray, FloatArray, IntArray
-from .update import predict_blend, predict_rows
+from .update import predict_blend
 from .view import LedgerEntry, TrackState, TrackView
 
 if TYPE_CHECKING:
@@ -68,12 +67,31 @@ SAME_PLACE = 12.0
 LedgerRow = tuple[LedgerEntry, ...]
 
 
+def _words(core: Core, sensor_index: int, kind: int, delta: float, after: float) -> str:
+    """Return a piece of evidence in words."""
+    sensor = core.sensor_names[sensor_index] if sensor_index >= 0 else ""
+    what = _TEXT[kind].replace("{sensor}", sensor)
+    return f"{what} ({delta:+.2f}, existence {1.0 / (1.0 + math.exp(-after)):.2f})"
+
+
 def _entry(core: Core, values: tuple[float, int, int, float, float]) -> LedgerEntry:
     time, sensor_index, kind, delta, after = values
     sensor = core.sensor_names[sensor_index] if sensor_index >= 0 else ""
-    what = _TEXT[kind].replace("{sensor}", sensor)
-    text = f"{what} ({delta:+.2f}, existence {1.0 / (1.0 + math.exp(-after)):.2f})"
+    text = _words(core, sensor_index, kind, delta, after)
     return LedgerEntry(time, sensor, _KIND[kind], delta, after, text)
+
+
+def reasons_of(core: Core, bank: TrackBank, rows: IntArray) -> list[str]:
+    """Return the newest evidence of each of ``rows`` in words; every track has some."""
+    slot = (bank.ledger_count[rows] - 1) % bank.ledger_length
+    columns = zip(
+        bank.ledger_sensor[rows, slot].tolist(),
+        bank.ledger_kind[rows, slot].tolist(),
+        bank.ledger_delta[rows, slot].tolist(),
+        bank.ledger_after[rows, slot].tolist(),
+        strict=True,
+    )
+    return [_words(core, *values) for values in columns]
 
 
 def _newest(core: Core, bank: TrackBank, rows: IntArray, most: int) -> list[LedgerRow]:
@@ -155,16 +173,16 @@ def picture_of(core: Core, when: float) -> Picture:
     rows = indices(bank.state != TENTATIVE)
     if len(rows):
         every = np.arange(len(bank))
-        mean, covariance, weight = predict_rows(bank, every, np.full(len(bank), when), core.drift)
         _, _, observed = ranging.triangulated(
             bank,
             every,
-            (mean, covariance, weight),
+            when,
             state.own_position,
+            dynamics=core.drift,
             limit=p.range_observed_sigma,
             nearest=2.0 * p.range_min,
         )
-        centre, spread = collapse(mean, covariance, weight)
+        centre, spread = predict_blend(bank, every, np.full(len(bank), when), core.drift)
         sigma = np.sqrt(spread[:, 0, 0] + spread[:, 1, 1])
         seen = Aspect((centre, spread), np.zeros(len(bank)), state.own_position, 0.0)
         bearing, wide = seen.bearing % (2.0 * np.pi), np.sqrt(seen.bearing_variance)
@@ -226,15 +244,14 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
         count = len(rows)
         if not count:
             continue
-        if bank is state.kinematic:
-            centre, spread = predict_blend(bank, rows, np.full(count, when), dynamics)
-        else:
-            mean, covariance, weight = predict_rows(bank, rows, np.full(count, when), dynamics)
+        centre, spread = predict_blend(bank, rows, np.full(count, when), dynamics)
+        if bank is state.bearings:
             log_range, log_sigma, observed = ranging.triangulated(
                 bank,
                 rows,
-                (mean, covariance, weight),
+                when,
                 own,
+                dynamics=dynamics,
                 limit=p.range_observed_sigma,
                 nearest=2.0 * p.range_min,
             )
@@ -250,7 +267,6 @@ def figures_of(core: Core, when: float, least: float = 0.0) -> list[Figures]:
             )
             reported = np.where(observed, np.exp(log_range), vague)
             error = np.where(observed, np.exp(log_range) * log_sigma, doubt)
-            centre, spread = collapse(mean, covariance, weight)
             _at_range(centre, spread, own, reported, np.where(observed, 0.0, doubt))
         # Both have been predicted: nothing is left to step over.
         seen = Aspect((centre, spread), np.zeros(count), own, 0.0)
@@ -341,31 +357,66 @@ def marks_of(core: Core, bank: TrackBank) -> FloatArray:
     return marks
 
 
-def views_of(core: Core, figures: Figures, chosen: IntArray, entries: int) -> list[TrackView]:
-    """Return views of the tracks ``chosen`` of ``figures``, firm ones with so many entries."""
-    bank, table = figures.bank, core.state.keys
-    rows = figures.rows[chosen]
+class Said(NamedTuple):
+    """What is said of a track beside its figures and its newest evidence; see `TrackView`."""
+
+    label: str
+    label_probability: float
+    keys: tuple[str, ...]
+    sensors: tuple[str, ...]
+    frequencies: tuple[float, ...]
+    rssi: float
+    first_seen: float
+    last_updated: float
+    detection_count: int
+
+
+def said_of(core: Core, bank: TrackBank, rows: IntArray) -> list[Said]:
+    """Return what is said of each of ``rows``; keys are sorted."""
+    table = core.state.keys
     keys_of: dict[int, list[int]] = {}
-    for key, serial in enumerate(table.track.tolist()):
-        if serial >= 0:
-            keys_of.setdefault(serial, []).append(key)
-    numbers = figures.numbers[chosen]
-    lasting = (bank.first_seen[rows], bank.last_hit[rows], np.rint(bank.hits[rows]))
+    joined = indices(table.track >= 0)
+    for key, serial in zip(joined.tolist(), table.track[joined].tolist(), strict=True):
+        keys_of.setdefault(serial, []).append(key)
     # Plain lists: element by element, arrays are many times slower.
-    columns = np.concatenate(
-        [numbers[:, 42:], np.stack([figures.existence[chosen], *lasting], axis=1)], axis=1
-    ).tolist()
-    flags = zip(
+    columns = zip(
         rows.tolist(),
         bank.number[rows].tolist(),
-        bank.state[rows].tolist(),
-        figures.observed[chosen].tolist(),
-        figures.method[chosen].tolist(),
         bank.key[rows].tolist(),
         (bank.sensor_hits[rows] > 0.5).tolist(),
         (bank.label_score[rows].sum(axis=1) > 0.0).tolist(),
+        bank.first_seen[rows].tolist(),
+        bank.last_hit[rows].tolist(),
+        np.rint(bank.hits[rows]).tolist(),
         strict=True,
     )
+    result: list[Said] = []
+    for row, serial, key, heard, labelled, first_seen, last_updated, hits in columns:
+        keys = [key] if key >= 0 else keys_of.get(serial, [])
+        label, share = _label(core, bank.label_score[row]) if labelled else ("", 0.0)
+        frequencies = [float(table.frequency[k]) for k in keys]
+        result.append(
+            Said(
+                label=label,
+                label_probability=share,
+                keys=tuple(sorted(":".join(core.key_names[k]) for k in keys)),
+                sensors=tuple(
+                    name for name, hit in zip(core.sensor_names, heard, strict=False) if hit
+                ),
+                frequencies=tuple(f for f in frequencies if math.isfinite(f)),
+                rssi=_power(core, keys) if keys else math.nan,
+                first_seen=first_seen,
+                last_updated=last_updated,
+                detection_count=int(hits),
+            )
+        )
+    return result
+
+
+def views_of(core: Core, figures: Figures, chosen: IntArray, entries: int) -> list[TrackView]:
+    """Return views of the tracks ``chosen`` of ``figures``, firm ones with so many entries."""
+    bank, rows = figures.bank, figures.rows[chosen]
+    numbers = figures.numbers[chosen]
     # Of the many that come and go, one line is enough.
     shown = _newest(core, bank, rows, 1)
     firm = indices(bank.state[rows] != TENTATIVE)
@@ -373,12 +424,19 @@ def views_of(core: Core, figures: Figures, chosen: IntArray, entries: int) -> li
         more = _newest(core, bank, rows[firm], entries)
         for place, lines in zip(firm.tolist(), more, strict=True):
             shown[place] = lines
+    columns = zip(
+        said_of(core, bank, rows),
+        bank.number[rows].tolist(),
+        bank.state[rows].tolist(),
+        figures.observed[chosen].tolist(),
+        figures.method[chosen].tolist(),
+        figures.existence[chosen].tolist(),
+        numbers[:, 42:].tolist(),
+        strict=True,
+    )
     result: list[TrackView] = []
-    for place, (row, serial, stage, ranged, how, key, heard, labelled) in enumerate(flags):
+    for place, (said, serial, stage, ranged, how, existence, value) in enumerate(columns):
         newest = shown[place]
-        keys = [key] if key >= 0 else keys_of.get(serial, [])
-        label, share = _label(core, bank.label_score[row]) if labelled else ("", 0.0)
-        value = columns[place]
         result.append(
             TrackView(
                 id=core.id_of(serial),
@@ -395,21 +453,17 @@ def views_of(core: Core, figures: Figures, chosen: IntArray, entries: int) -> li
                 range_sigma=value[5],
                 range_observed=ranged,
                 range_method=ranging.RANGE_METHODS[how],
-                existence=value[6],
+                existence=existence,
                 reason=newest[-1].text if newest else "",
-                label=label,
-                label_probability=share,
-                keys=frozenset(":".join(core.key_names[k]) for k in keys),
-                sensors=tuple(
-                    name for name, hit in zip(core.sensor_names, heard, strict=False) if hit
-                ),
-                frequencies=tuple(
-                    f for f in (float(table.frequency[k]) for k in keys) if math.isfinite(f)
-                ),
-                rssi=_power(core, keys) if keys else math.nan,
-                first_seen=value[7],
-                last_updated=value[8],
-                detection_count=int(value[9]),
+                label=said.label,
+                label_probability=said.label_probability,
+                keys=frozenset(said.keys),
+                sensors=said.sensors,
+                frequencies=said.frequencies,
+                rssi=said.rssi,
+                first_seen=said.first_seen,
+                last_updated=said.last_updated,
+                detection_count=said.detection_count,
                 numbers=numbers[place],
                 ledger=newest,
             )
@@ -441,4 +495,13 @@ def _label(core: Core, score: FloatArray) -> tuple[str, float]:
     return core.label_names[best], float(score[best]) / (total + 0.25)
 
 
-__all__ = ["figures_of", "ledger_of", "marks_of", "picture_of", "tracks_of", "views_of"]
+__all__ = [
+    "figures_of",
+    "ledger_of",
+    "marks_of",
+    "picture_of",
+    "reasons_of",
+    "said_of",
+    "tracks_of",
+    "views_of",
+]
