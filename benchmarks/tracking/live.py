@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 import skies
 
-from thebox_core.packed import PackedPicture, stamp_of
+from thebox_core.packed import PackedPicture, PictureReader, stamp_of
 from thebox_fusion.conversion import to_sighting
 from thebox_fusion.offline import detection_of_record
 from thebox_fusion.pacing import Pace
@@ -110,7 +110,7 @@ def main() -> None:
         life = [d for d in waiting if d.time <= options.seconds]
         paced(life, 1e-3 * options.receive, options.warm)
         return
-    tracker, packer, ranger = Tracker(), Packer(), Ranger()
+    tracker, packer, ranger, reader = Tracker(), Packer(), Ranger(), PictureReader()
     cost: Counter[str] = Counter()
     cycles: list[float] = []
     begin, pictures = 0, 0
@@ -131,7 +131,7 @@ def main() -> None:
         marks.append(time.process_time())
         raw = PackedPicture(stamp, stamp, tracks).write()
         marks.append(time.process_time())
-        heard = PackedPicture.read(raw)
+        heard = reader.read(raw)
         marks.append(time.process_time())
         ranger.update([to_sighting(track) for track in heard.tracks])
         marks.append(time.process_time())

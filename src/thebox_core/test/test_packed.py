@@ -22,6 +22,7 @@ from thebox_core.packed import (  # noqa: E402
     Body,
     PackedPicture,
     PackedTrack,
+    PictureReader,
     Verdict,
     body,
     stamp_of,
@@ -193,6 +194,33 @@ def test_what_is_no_whole_picture_is_refused(picture: TrackArray, data: Any) -> 
         PackedPicture.read(bytes(mutated))
     except ValueError as error:
         assert "TrackArray" in str(error)
+
+
+@given(pictures(), st.data())
+def test_a_reader_of_many_pictures_reads_each_as_it_is(first: TrackArray, data: Any) -> None:
+    """Of the same tracks something else is said, or the same; some go and some come."""
+    reader = PictureReader()
+    reader.read(serialize_message(first))
+    later = deserialize_message(serialize_message(first), TrackArray)
+    for track in later.tracks:
+        track.position.x = data.draw(NUMBER)
+        for name in data.draw(st.sets(st.sampled_from(["reason", "label"]))):
+            setattr(track, name, data.draw(TEXT))
+        if data.draw(st.booleans()):
+            track.sensors = data.draw(st.lists(TEXT, max_size=3))
+            track.visual_verification.snapshot = data.draw(TEXT)
+    later.tracks = data.draw(st.permutations([*later.tracks, *data.draw(pictures()).tracks]))
+    raw = serialize_message(later)
+    for _ in range(2):
+        read, plain = reader.read(raw), PackedPicture.read(raw)
+        assert read.write() == plain.write()
+        for one, other in zip(read.tracks, plain.tracks, strict=True):
+            assert (one.sensors, one.sensor_track_ids) == (other.sensors, other.sensor_track_ids)
+            for track in (one, other):
+                track.set_verdict(Verdict(verdict=2, reason="seen"))
+            assert one.body == other.body
+    with pytest.raises(ValueError, match="TrackArray"):
+        reader.read(raw[:-1] if later.tracks else raw[:12])
 
 
 def test_unknown_numbers_stay_unknown() -> None:

@@ -16,17 +16,17 @@ multiple of eight bytes and is as long wherever it stands: that part is the trac
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-from uuid import UUID
 
 __all__ = [
     "NO_VERDICT",
     "Body",
     "PackedPicture",
     "PackedTrack",
+    "PictureReader",
     "Verdict",
     "body",
     "said",
@@ -243,6 +243,7 @@ class PackedTrack:
     __slots__ = (
         "_body",
         "_verdict_at",
+        "_words",
         "frame_id",
         "id",
         "number",
@@ -271,6 +272,24 @@ class PackedTrack:
         self.sensors: tuple[str, ...] = ()
         self.sensor_track_ids: tuple[str, ...] = ()
         self._verdict_at = 0
+        self._words = b""
+
+    def take_words(self, data: bytes, begin: int, before: PackedTrack) -> int:
+        """Read a body as `find_fields` does, where what is said is the same as ``before``.
+
+        Returns:
+            where the track ends; -1 when something else is said.
+        """
+        words = before._words
+        if not words or not data.startswith(words, begin + _REASON_AT):
+            return -1
+        # The words tell their own length: what begins with them ends with them.
+        at = begin + _REASON_AT + len(words)
+        self._words = words
+        self.sensors, self.sensor_track_ids = before.sensors, before.sensor_track_ids
+        self._verdict_at = before._verdict_at
+        self._body = data[begin:at]
+        return at
 
     def find_fields(self, data: bytes, begin: int) -> int:
         """Read a body that begins at ``begin`` of ``data``; return where the track ends."""
@@ -306,12 +325,14 @@ class PackedTrack:
         if at > len(data):
             raise struct.error("a track ends beyond the message")
         self._body = data[begin:at]
+        self._words = self._body[_REASON_AT:]
         return at
 
     @property
     def identity(self) -> str:
         """Its UUID as text."""
-        return str(UUID(bytes=self.id))
+        text = self.id.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     @property
     def body(self) -> bytes | bytearray:
@@ -337,6 +358,11 @@ class PackedTrack:
     def covariance(self) -> tuple[float, ...]:
         """Of position and velocity, 36 numbers, row-major."""
         return _COVARIANCE.unpack_from(self._body, _COVARIANCE_AT)
+
+    @property
+    def packed_covariance(self) -> bytes | bytearray:
+        """The same as little-endian float64."""
+        return self._body[_COVARIANCE_AT:_ANGLES_AT]
 
     @property
     def angles_and_range(self) -> tuple[float, float, float, float, float, float, int, int]:
@@ -404,6 +430,9 @@ def _read_texts(data: bytes, at: int, base: int) -> tuple[tuple[str, ...], int]:
     return tuple(found), at
 
 
+_NOBODY: Final[Mapping[bytes, PackedTrack]] = {}
+
+
 @dataclass
 class PackedPicture:
     """A TrackArray: its head as values, its tracks packed.
@@ -426,8 +455,12 @@ class PackedPicture:
         return self.stamp[0] + self.stamp[1] * 1e-9
 
     @classmethod
-    def read(cls, data: bytes) -> PackedPicture:
+    def read(cls, data: bytes, known: Mapping[bytes, PackedTrack] = _NOBODY) -> PackedPicture:
         """Return the picture in a serialised TrackArray.
+
+        Args:
+            data: CDR.
+            known: tracks of the picture before, by their identity; see `PictureReader`.
 
         Raises:
             ValueError: it is none: cut off, of another release, or in another encoding.
@@ -435,12 +468,12 @@ class PackedPicture:
         if data[:2] != _ENCAPSULATION[:2]:
             raise ValueError("not a TrackArray in little-endian CDR")
         try:
-            return cls._read(data)
+            return cls._read(data, known)
         except (struct.error, UnicodeDecodeError, IndexError) as error:
             raise ValueError(f"not a whole TrackArray: {error}") from None
 
     @classmethod
-    def _read(cls, data: bytes) -> PackedPicture:
+    def _read(cls, data: bytes, known: Mapping[bytes, PackedTrack]) -> PackedPicture:
         stamp = _STAMP.unpack_from(data, _SKIP)
         at = _SKIP + 8
         size = _length(data, at)
@@ -470,7 +503,9 @@ class PackedPicture:
             at += 5
             at += (_SKIP - at) % 8
             track = PackedTrack(when, identity, number, state, b"", frame_id=name)
-            at = track.find_fields(data, at)
+            before = known.get(identity)
+            end = track.take_words(data, at, before) if before is not None else -1
+            at = end if end >= 0 else track.find_fields(data, at)
             tracks.append(track)
         return cls(stamp, newest, tracks, frame)
 
@@ -491,6 +526,23 @@ class PackedPicture:
             at += between + len(track.body)
             parts += (_PAD[before], lead, _PAD[between], track.body)
         return b"".join(parts)
+
+
+class PictureReader:
+    """Reads one picture after the other of a topic.
+
+    From one to the next most of what is said of most tracks is the same: where the bytes are, their
+    fields are known.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, PackedTrack] = {}
+
+    def read(self, data: bytes) -> PackedPicture:
+        """Return the picture in a serialised TrackArray; raises as `PackedPicture.read`."""
+        picture = PackedPicture.read(data, self._known)
+        self._known = {track.id: track for track in picture.tracks}
+        return picture
 
 
 def _leads(tracks: Iterable[PackedTrack]) -> Iterable[bytes]:

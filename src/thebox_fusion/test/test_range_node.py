@@ -26,7 +26,7 @@ from thebox_core.packed import PackedPicture, PackedTrack
 from thebox_core.packed_detection import PackedDetection
 from thebox_core.parameters import ParameterError
 from thebox_core.qos import DETECTIONS, STATE
-from thebox_fusion.conversion import set_range, to_readings, to_sighting
+from thebox_fusion.conversion import set_ranges, to_readings, to_sighting
 from thebox_fusion.range_node import RangeNode
 from thebox_fusion.ranging import Cue, RangeEstimate
 from thebox_interfaces.msg import Detection, Track, TrackArray
@@ -195,7 +195,8 @@ def unpacked(track: PackedTrack) -> Track:
 
 def test_a_range_gives_place_and_covariance_along_the_bearing() -> None:
     changed = packed(emitter_track())
-    set_range(changed, RangeEstimate(1000.0, 400.0, ("received power",), False), np.zeros(3))
+    power = RangeEstimate(1000.0, 400.0, ("received power",), False)
+    set_ranges([changed], [power], np.zeros(3))
     track = unpacked(changed)
     assert (track.range, track.range_std, track.range_observed) == (1000.0, 400.0, False)
     assert track.range_method == Track.RANGE_RSSI
@@ -206,7 +207,7 @@ def test_a_range_gives_place_and_covariance_along_the_bearing() -> None:
     assert math.sqrt(spread[2]) == pytest.approx(400.0)
     assert covariance[3, 3] == 50.0 and not covariance[:3, 3:].any()
     both = RangeEstimate(1000.0, 200.0, ("own-ship manoeuvre", "received power"), True)
-    set_range(changed, both, np.zeros(3))
+    set_ranges([changed], [both], np.zeros(3))
     track = unpacked(changed)
     assert track.range_method == Track.RANGE_COMBINED and track.range_observed
     assert to_sighting(packed(radar_track())).measured

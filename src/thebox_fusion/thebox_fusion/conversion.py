@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from thebox_core.packed import Body, PackedTrack, body, said, stamp_of
 from thebox_core.packed_detection import PackedDetection
 from thebox_fusion import tracker
 from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
+from thebox_fusion.tracker.detection import STILL
 from thebox_fusion.tracker.ranging import RANGE_METHODS
 from thebox_fusion.tracker.views import Said
 from thebox_interfaces.msg import Evidence, Track
@@ -22,7 +24,7 @@ __all__ = [
     "OBJECT_CLASSES",
     "RANGE_CODES",
     "packed_words",
-    "set_range",
+    "set_ranges",
     "to_evidence",
     "to_packed_track",
     "to_plot",
@@ -101,7 +103,7 @@ def to_plot(
     if math.isfinite(stood_east) and math.isfinite(stood_north):
         stood_up = stood_up if math.isfinite(stood_up) else own_position[2]
         own_position = np.array([stood_east, stood_north, stood_up])
-        own_velocity = np.zeros(3)
+        own_velocity = STILL
     plot = tracker.Detection(
         sensor=detection.sensor,
         modality="VISION"
@@ -236,40 +238,48 @@ def to_sighting(track: PackedTrack) -> Sighting:
     )
 
 
-def set_range(
-    track: PackedTrack, estimate: RangeEstimate, own_position: NDArray[np.float64]
+def set_ranges(
+    tracks: Sequence[PackedTrack],
+    estimates: Sequence[RangeEstimate],
+    own_position: NDArray[np.float64],
 ) -> None:
-    """Give a track a range, and the place and covariance that follow from it.
+    """Give tracks ranges, and the places and covariances that follow from them.
 
-    The place lies on the track's own bearing, as uncertain along it as the range is.
+    A place lies on its track's own bearing, as uncertain along it as the range is.
 
     Args:
-        track: changed in place.
-        estimate: of a range that readings tell.
-        own_position: (3,) of the own-ship at the track's time, in map.
+        tracks: changed in place.
+        estimates: one for each, of a range that readings tell.
+        own_position: (3,) of the own-ship at the tracks' time, in map.
     """
-    slant, sigma = estimate.range, estimate.sigma
-    methods = [_RANGE_METHODS[name] for name in estimate.methods]
-    bearing, bearing_std, elevation, elevation_std, *_ = track.angles_and_range
-    up = elevation if math.isfinite(elevation) else 0.0
-    sin_b, cos_b = math.sin(bearing), math.cos(bearing)
-    sin_e, cos_e = math.sin(up), math.cos(up)
-    along = np.array([sin_b * cos_e, cos_b * cos_e, sin_e])
-    across = np.array([cos_b, -sin_b, 0.0])
-    lift = np.array([-sin_b * sin_e, -cos_b * sin_e, cos_e])
-    spread = np.zeros((3, 3))
-    for axis, width in zip((across, lift), (bearing_std, elevation_std), strict=True):
-        known = width if math.isfinite(width) else math.pi / 4.0
-        spread += np.outer(axis, axis) * (slant * min(known, 1.0)) ** 2
-    spread += np.outer(along, along) * sigma**2
-    covariance = np.array(track.covariance).reshape(6, 6)
-    covariance[:3, :] = 0.0
-    covariance[:, :3] = 0.0
-    covariance[:3, :3] = spread
-    track.set_range(
-        (slant, sigma),
-        methods[0] if len(methods) == 1 else Track.RANGE_COMBINED,
-        estimate.observed,
-        (own_position + slant * along).tolist(),
-        covariance.tobytes(),
-    )
+    if not tracks:
+        return
+    angles = np.array([track.angles_and_range[:4] for track in tracks])
+    bearing, bearing_std, elevation, elevation_std = angles.T
+    slant, sigma = np.array([(e.range, e.sigma) for e in estimates]).T
+    up = np.where(np.isfinite(elevation), elevation, 0.0)
+    sin_b, cos_b, sin_e, cos_e = np.sin(bearing), np.cos(bearing), np.sin(up), np.cos(up)
+    along = np.stack([sin_b * cos_e, cos_b * cos_e, sin_e], axis=1)
+    across = np.stack([cos_b, -sin_b, np.zeros(len(tracks))], axis=1)
+    lift = np.stack([-sin_b * sin_e, -cos_b * sin_e, cos_e], axis=1)
+    covariance = np.frombuffer(b"".join(track.packed_covariance for track in tracks), "<f8")
+    covariance = covariance.reshape(-1, 6, 6).copy()
+    covariance[:, :3, :] = 0.0
+    covariance[:, :, :3] = 0.0
+    place = covariance[:, :3, :3]
+    for axis, width in ((across, bearing_std), (lift, elevation_std)):
+        known = np.where(np.isfinite(width), np.minimum(width, 1.0), math.pi / 4.0)
+        place += (axis[:, :, None] * axis[:, None, :]) * ((slant * known) ** 2)[:, None, None]
+    place += (along[:, :, None] * along[:, None, :]) * (sigma**2)[:, None, None]
+    places = (own_position + slant[:, None] * along).tolist()
+    packed = covariance.tobytes()
+    size = len(packed) // len(tracks)
+    for number, (track, estimate) in enumerate(zip(tracks, estimates, strict=True)):
+        methods = [_RANGE_METHODS[name] for name in estimate.methods]
+        track.set_range(
+            (estimate.range, estimate.sigma),
+            methods[0] if len(methods) == 1 else Track.RANGE_COMBINED,
+            estimate.observed,
+            places[number],
+            packed[size * number : size * (number + 1)],
+        )

@@ -17,12 +17,12 @@ from thebox_core.health import WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
 from thebox_core.node import ManagedNode, run
 from thebox_core.ownship_listener import OwnShip
-from thebox_core.packed import PackedPicture
+from thebox_core.packed import PictureReader
 from thebox_core.packed_detection import PackedDetection
 from thebox_core.parameters import Parameter, Value
 from thebox_core.qos import DETECTIONS, STATE
 from thebox_core.upstream import Upstream
-from thebox_fusion.conversion import set_range, to_readings, to_sighting
+from thebox_fusion.conversion import set_ranges, to_readings, to_sighting
 from thebox_fusion.declared import declared
 from thebox_fusion.ranging import Cue, Ranger, RangingParameters
 from thebox_interfaces.msg import Detection, TrackArray
@@ -93,6 +93,7 @@ class RangeNode(ManagedNode):
         self._publisher = self.create_publisher(TrackArray, "tracks/ranged", STATE)
         self._own_ship = OwnShip(self, self.values["ownship_max_age"])
         self._own_position = np.zeros(3)
+        self._reader = PictureReader()
         self._inputs: dict[str, Subscription] = {}
 
     def activate(self) -> None:
@@ -158,7 +159,7 @@ class RangeNode(ManagedNode):
     def _on_tracks(self, message: bytes) -> None:
         begun = time.monotonic()
         try:
-            picture = PackedPicture.read(message)
+            picture = self._reader.read(message)
         except ValueError as error:
             self._refuse(
                 "not_a_picture", f"{error}: does another release publish tracks/fused here?"
@@ -175,10 +176,16 @@ class RangeNode(ManagedNode):
             self._own_position = np.nan_to_num(np.array([pose.east, pose.north, pose.up]))
         estimates = self.ranger.update([to_sighting(track) for track in picture.tracks])
         methods: Counter[str] = Counter()
-        for track, estimate in zip(picture.tracks, estimates, strict=True):
+        told: list[int] = []
+        for number, estimate in enumerate(estimates):
             methods[" and ".join(sorted(estimate.methods)) or "none"] += 1
             if any(method in _CUES for method in estimate.methods):
-                set_range(track, estimate, self._own_position)
+                told.append(number)
+        set_ranges(
+            [picture.tracks[number] for number in told],
+            [estimates[number] for number in told],
+            self._own_position,
+        )
         self._publisher.publish(picture.write())
         self._published.add(self.now())
         self._methods = methods

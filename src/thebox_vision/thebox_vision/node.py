@@ -23,7 +23,7 @@ from thebox_core.health import ERROR, WARN, Report, latency_values
 from thebox_core.measures import Latency, Rate, Tally
 from thebox_core.messages import seconds
 from thebox_core.node import ManagedNode, run
-from thebox_core.packed import PackedPicture, PackedTrack
+from thebox_core.packed import PackedTrack, PictureReader
 from thebox_core.qos import DETECTIONS, LATCHED, PICTURES, STATE
 from thebox_core.snapshots import snapshots_folder
 from thebox_core.upstream import Upstream
@@ -106,6 +106,7 @@ class Vision(ManagedNode):
         self._cameras = (_OWN_NAME, node)
         self._slew = ActionClient(self, SlewTo, f"{node}/slew_to")
         self._zoom = self.create_client(SetZoom, f"{node}/set_zoom")
+        self._reader = PictureReader()
         self._begin()
 
     def _begin(self) -> None:
@@ -404,7 +405,7 @@ class Vision(ManagedNode):
 
     def _on_tracks(self, message: bytes) -> None:
         try:
-            picture = PackedPicture.read(message)
+            picture = self._reader.read(message)
         except ValueError as error:
             self.rejected.add("unreadable tracks")
             self.get_logger().warning(

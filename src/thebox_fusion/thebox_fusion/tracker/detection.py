@@ -26,7 +26,7 @@ def _shared(array: FloatArray) -> FloatArray:
 # One for all detections that measure none: most do not, and they come by the hundred a second.
 UNKNOWN_VECTOR = _shared(np.full(3, np.nan))
 UNKNOWN_MATRIX = _shared(np.full((3, 3), np.nan))
-_ORIGIN = _shared(np.zeros(3))
+STILL = _shared(np.zeros(3))
 
 
 @dataclass
@@ -91,8 +91,8 @@ class Detection:
     key: str = ""
     label: str = ""
     confidence: float = NAN
-    own_position: FloatArray = field(default_factory=lambda: _ORIGIN)
-    own_velocity: FloatArray = field(default_factory=lambda: _ORIGIN)
+    own_position: FloatArray = field(default_factory=lambda: STILL)
+    own_velocity: FloatArray = field(default_factory=lambda: STILL)
 
 
 _SCALARS = (

@@ -15,7 +15,14 @@ from . import views
 from .arrays import indices
 from .bearings import hear, overhear
 from .core import Core, State
-from .detection import UNKNOWN_MATRIX, UNKNOWN_VECTOR, Detection, DetectionBatch, batch_of
+from .detection import (
+    STILL,
+    UNKNOWN_MATRIX,
+    UNKNOWN_VECTOR,
+    Detection,
+    DetectionBatch,
+    batch_of,
+)
 from .emitters import identify
 from .frames import fill_unknown, frames_of, give_height
 from .measure import wrap
@@ -294,8 +301,11 @@ def _beyond_measure(detection: Detection) -> bool:
         if number > _LARGEST or number < -_LARGEST:
             return True
     for vector in (detection.position, detection.velocity, detection.own_velocity):
-        if vector is not UNKNOWN_VECTOR and bool((np.abs(vector) > _LARGEST).any()):
-            return True
+        if vector is UNKNOWN_VECTOR or vector is STILL:
+            continue
+        for number in vector.tolist():
+            if number > _LARGEST or number < -_LARGEST:
+                return True
     spread = detection.position_covariance
     return spread is not UNKNOWN_MATRIX and bool((np.abs(spread) > _LARGEST**2).any())
 
