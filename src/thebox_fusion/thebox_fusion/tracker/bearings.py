@@ -19,6 +19,16 @@ from .looks import associate
 from .measure import wrap
 from .types import BoolArray, FloatArray, IntArray
 
+BESIDE, STRAYING = 1.645, 0.1
+"""Standard deviations from a track's direction within which its detections lie, and the share of
+them that do not."""
+HEARD_AGAIN, FRESH = 1.5, 6.0
+"""A bearing-only track of no more detections than this, heard so many seconds ago, was a stray."""
+BELIEVED = 0.2
+"""Kinematic tracks that are likelier than this explain bearings."""
+LEAST_BESIDE = 0.2
+"""Where less of the horizon than this is beside all tracks, it does not tell of the whole."""
+_ACROSS = (np.arange(72) + 0.5) / 72 - 0.5
 LEFT_OVER = 0.6
 """A bearing that is so likely of no kinematic track is for the bearing-only ones."""
 
@@ -28,7 +38,7 @@ def hear(core: Core, batch: DetectionBatch, elapsed: float) -> None:
     if not len(batch):
         return
     bank = core.state.kinematic
-    strong = bank.probability() > 0.2
+    strong = bank.probability() > BELIEVED
     if core.state.sensors[batch.sensor].model.modality != "RF":
         free, _, _, _, _ = associate(
             core, bank, batch, core.motion, eligible=strong, elapsed=elapsed
@@ -72,14 +82,20 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
     """Give bearings that no kinematic track explains to bearing-only tracks, old or new."""
     learned = core.state.sensors[batch.sensor]
     left: IntArray = indices(free > LEFT_OVER)
-    false: FloatArray = np.zeros(0)
+    strays = 0.0
     if len(left):
         bank = core.state.bearings
         rest = batch.take(left)
+        apart, share = _beside(core, rest)
         unexplained, false, rows, detection, probability = associate(
             core, bank, rest, core.drift, eligible=bank.key < 0, elapsed=elapsed
         )
         note_own_path(core, bank, rows, rest.take(detection), probability > 0.5)
+        strays = float(false.sum())
+        if share > LEAST_BESIDE:
+            # Strays come from anywhere: those that lie beside all tracks tell how many there are,
+            # and count none of a crowd of emitters whose tracks are yet to be believed.
+            strays = float((apart - STRAYING).sum()) / (share - STRAYING)
         birth = unexplained * learned.birth_probability(rest, bearing_only=True)
         new = indices((unexplained > 0.5) & (birth > 1e-4) & ~_begun(bank, rest))
         if len(new):
@@ -97,7 +113,38 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
                 serial=core.serials(first, "b"),
             )
             note_own_path(core, bank, rows, first, np.ones(len(new), dtype=np.bool_))
-    learned.learn_clutter(batch.take(left), false, False, elapsed)
+    learned.learn_clutter(batch.take(left), free[left], False, elapsed, strays)
+
+
+def _beside(core: Core, batch: DetectionBatch) -> tuple[FloatArray, float]:
+    """Return (M,) 1 for detections beside all tracks, and the share of strays that are so.
+
+    Args:
+        core: whose tracks; emitters of a known identity do not count.
+        batch: M bearings; all as sharp as the first of them.
+    """
+    bank, kinematic = core.state.bearings, core.state.kinematic
+    model = core.state.sensors[batch.sensor].model
+    lately = batch.middle[0] - bank.last_hit < FRESH
+    emitters = (bank.key < 0) & ((bank.hits > HEARD_AGAIN) | lately)
+    direction, variance, _ = bank.direction[emitters].T
+    if len(kinematic):
+        seen = seen_by(kinematic, batch, core.motion)
+        likely = kinematic.probability() > BELIEVED
+        direction = np.concatenate([direction, seen.bearing[likely]])
+        variance = np.concatenate([variance, seen.bearing_variance[likely]])
+    reach = BESIDE * np.sqrt(variance + batch.bearing_sigma[0] ** 2)
+
+    def beside(bearing: FloatArray) -> BoolArray:
+        apart: BoolArray = ~(np.abs(wrap(bearing[:, None] - direction)) < reach).any(axis=1)
+        return apart
+
+    apart = beside(batch.bearing)
+    share = float(beside(model.sector_centre + model.sector_width * _ACROSS).mean())
+    if batch.has("alternative_bearing"):
+        apart &= beside(batch.alternative_bearing)
+        share *= share
+    return apart.astype(np.float64), share
 
 
 def _begun(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
@@ -110,7 +157,7 @@ def _begun(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
     if not len(rows):
         return np.zeros(len(batch), dtype=np.bool_)
     direction, variance, _ = bank.direction[rows].T
-    spread = variance[:, None] + batch.bearing_sigma**2
+    spread = BESIDE**2 * (variance[:, None] + batch.bearing_sigma**2)
     near = wrap(direction[:, None] - batch.bearing) ** 2 < spread
     other = wrap(direction[:, None] - batch.alternative_bearing) ** 2 < spread
     begun: BoolArray = (near | other).any(axis=0)

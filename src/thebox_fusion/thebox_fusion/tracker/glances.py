@@ -19,7 +19,7 @@ from .core import Core
 from .detection import DetectionBatch
 from .existence import after_look, logit, shift
 from .gate import bearing_offsets, seen_by
-from .looks import identity_bonus, lost_to_radar
+from .looks import OWN_SHARE, identity_bonus, lost_to_radar
 from .measure import LOG_TWO_PI
 from .types import BoolArray, FloatArray
 
@@ -76,7 +76,7 @@ def glance(
     after = after_look(prior, found, chance * learned.model.miss_weight)
     # What the radar no longer sees is not kept alive by a chance bearing.
     lost = lost_to_radar(core, bank, rows, batch.time[detection])
-    after = np.where(lost, np.minimum(after, prior), after)
+    after = np.where(lost | (found < OWN_SHARE), np.minimum(after, prior), after)
     gain = np.bincount(rows, weights=logit(after) - logit(prior), minlength=len(bank))
     heard = np.bincount(rows, weights=found, minlength=len(bank))
     touched = np.unique(rows)

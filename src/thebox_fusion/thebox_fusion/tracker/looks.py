@@ -28,8 +28,14 @@ EARLY_LOOKS, EARLY_TURNS = 1.5, 1.95
 SAME_BAND = 1.0
 # Sensors below this miss weight only hear who transmits.
 HEARS_ONLY = 0.15
+# An emitter goes on for so many times between two of its emissions; that one which fell silent is
+# heard in a look is so likely.
+TALKS_FOR, RETURNS = 10.0, 0.02
 LEAST_VISIBLE = 0.02
 """An object that a sensor never saw may come into its sight: its detections then join the track."""
+OWN_SHARE = 0.5
+"""What others explain better is no evidence of a kinematic track: where misses hardly count, since
+objects may be silent, nothing would hold the balance to many small shares."""
 # Looks without a detection after which a track is lost to a sensor that looks at everything.
 LOST_AFTER = 2.5
 # A look teaches how much a sensor sees when this share of it has come.
@@ -73,6 +79,8 @@ def associate(
     arrived = core.arrivals.share(batch.sensor, core.now - middle)
     _passed_over(core, bank, batch.sensor, h, chance=chance, slant=slant)
     chance = chance * (bank.visible[h.rows, batch.sensor] * arrived)
+    if bank is state.bearings and learned.model.miss_weight <= HEARS_ONLY:
+        chance = chance * _transmits(learned.revisit, h.when - bank.last_hit[h.rows])
     probability, detected, prior, after = _resolve(
         core, bank, batch, h, chance=chance, elapsed=elapsed
     )
@@ -83,6 +91,8 @@ def associate(
     if learned.model.miss_weight <= HEARS_ONLY:
         # What the radar no longer sees is not kept alive by a chance bearing.
         lost = lost_to_radar(core, bank, h.rows, h.when)
+        if bank is state.kinematic:
+            lost |= detected < OWN_SHARE
         after = np.where(lost, np.minimum(after, prior), after)
     delta = shift(bank, h.rows, logit(after), p.log_odds_limit)
     _look_done(
@@ -101,6 +111,16 @@ def associate(
     real = np.bincount(h.detection, weights=probability * after[h.pair], minlength=len(batch))
     free = clip(1.0 - taken, 0.0, 1.0)
     return free, clip(1.0 - real, 0.0, 1.0), h.rows[h.pair], h.detection, probability
+
+
+def _transmits(revisit: float, silent: FloatArray) -> FloatArray:
+    """Return (U,) how likely an emitter is on the air, ``silent`` seconds after it was heard.
+
+    Silence is no evidence that it has gone, but it would be a chance for a stray bearing to be
+    taken for it: what is heard after a long time says less than what goes on.
+    """
+    share: FloatArray = np.exp(-np.maximum(silent, 0.0) / (TALKS_FOR * revisit))
+    return RETURNS + (1.0 - RETURNS) * share
 
 
 def _passed_over(
@@ -202,9 +222,11 @@ def _resolve(
     prior = bank.probability()[h.rows]
     identity = identity_bonus(core, bank, batch, h.rows[h.pair], h.detection)
     counted = chance * learned.model.miss_weight
+    alone = bank is core.state.bearings
 
     def weigh() -> tuple[FloatArray, FloatArray, FloatArray]:
-        log_ratio = h.log_likelihood - learned.log_clutter(batch)[h.detection] + identity
+        outside = learned.log_clutter(batch, alone)
+        log_ratio = h.log_likelihood - outside[h.detection] + identity
         found, hit = _probabilities(
             core, h, prior=prior, chance=chance, log_ratio=log_ratio, detections=len(batch)
         )

@@ -17,6 +17,8 @@ from .parameters import SensorModel
 from .types import BoolArray, FloatArray, IntArray
 
 BINS = 12
+ENOUGH, LONGEST_MEMORY = 8.0, 200.0
+"""Strays that an estimate of their rate rests on, and the most looks it is made from."""
 LEAST_CLUTTER = 0.02
 """False bearings in a look that are never ruled out."""
 # Numbers of a radar that keep to their object, and that move to another, before it is learned.
@@ -45,8 +47,8 @@ class SensorState:
     """Learned state of one sensor.
 
     Attributes:
-        clutter: where false plots come from; ``bearing_clutter``, how many false bearings in
-            one look.
+        clutter: where false plots come from; ``bearing_clutter``, how many bearings in one look
+            that no kinematic track explains, and ``strays``, how many of them are of no object.
         revisit: seconds between looks.
         hits, looks: (BINS,) weighted counts for the detection probability by range; ``ranged``,
             their sums over objects whose range is known.
@@ -62,7 +64,7 @@ class SensorState:
         self.simultaneous = False
         self.together_share = 0.0
         self.clutter = ClutterMap(model.clutter_per_look, model.max_range)
-        self.bearing_clutter = model.clutter_per_look
+        self.bearing_clutter = self.strays = model.clutter_per_look
         self.looks: FloatArray = np.zeros(BINS)
         self.hits: FloatArray = np.zeros(BINS)
         self.ranged = (0.0, 0.0)
@@ -70,7 +72,7 @@ class SensorState:
         self.intervals: FloatArray = np.zeros(0)
         self.frame_intervals: tuple[float, ...] = ()
         self.looks_seen = 0.0
-        self.held_false = 0.0
+        self.held_false = self.held_strays = 0.0
         self.keys_kept, self.keys_moved = KEYS_KEPT, KEYS_MOVED
         self.sweep: FloatArray = np.zeros((0, 2))
         self.sweep_unseen = 0
@@ -120,10 +122,15 @@ class SensorState:
         )
         return result
 
-    def log_clutter(self, batch: DetectionBatch) -> FloatArray:
-        """Return the log density of clutter at each detection in its own measurement space."""
+    def log_clutter(self, batch: DetectionBatch, alone: bool = False) -> FloatArray:
+        """Return the log density of clutter at each detection in its own measurement space.
+
+        For a kinematic track what other objects emit is clutter, too; for one that is known by its
+        bearing ``alone`` it is other such tracks', or will be.
+        """
         width = max(self.model.sector_width, 1e-3)
-        bare = math.log(max(self.bearing_clutter, LEAST_CLUTTER)) - math.log(width)
+        bearings = self.strays if alone else self.bearing_clutter
+        bare = math.log(max(bearings, LEAST_CLUTTER)) - math.log(width)
         log_density: FloatArray = np.full(len(batch), bare)
         ranged, placed = np.isfinite(batch.range), batch.placed
         known = ranged | placed
@@ -149,7 +156,7 @@ class SensorState:
         """Return how likely a detection that no track explains is a new object, (M,)."""
         birth = self.model.birth_per_look
         if bearing_only:
-            return np.full(len(batch), birth / (birth + max(self.bearing_clutter, 1e-3)))
+            return np.full(len(batch), birth / (birth + max(self.strays, 1e-3)))
         clutter = self.clutter.around(*slant_and_bearing(batch))
         # When a sensor is switched on, the whole sky is new to it.
         share = self.model.first_look_share / max(self.looks_seen, 1.0)
@@ -157,20 +164,29 @@ class SensorState:
         return result
 
     def learn_clutter(
-        self, batch: DetectionBatch, false_weight: FloatArray, ranged: bool, elapsed: float
+        self,
+        batch: DetectionBatch,
+        false_weight: FloatArray,
+        ranged: bool,
+        elapsed: float,
+        strays: float = 0.0,
     ) -> None:
         """Move the clutter estimate by one frame.
 
         Args:
             batch: the frame's detections.
-            false_weight: (M,) probability that each belongs to no object.
+            false_weight: (M,) probability that each belongs to no object; of bearings, to none
+                that a kinematic track follows.
             ranged: whether these detections measure range.
             elapsed: seconds since the sensor's previous frame.
+            strays: how many of its bearings are of no object.
         """
         self.clutter.learn_elevation(batch.elevation, false_weight)
+        total = float(false_weight.sum())
+        self.held_strays += strays
         if elapsed <= 0.0:
             # A part of the same look: it counts with the next.
-            self.held_false += float(false_weight.sum())
+            self.held_false += total
             return
         looks = self._looks(elapsed)
         if ranged:
@@ -182,9 +198,16 @@ class SensorState:
             # running mean follows, so that a flood is known soon, then a fading memory.
             early = looks / max(self.looks_seen + looks - 1.0, looks)
             gain = max(1.0 - math.exp(-looks / MEMORY), min(early, 1.0))
-            total = float(false_weight.sum()) + self.held_false
+            self.bearing_clutter += gain * (
+                (total + self.held_false) / looks - self.bearing_clutter
+            )
             self.held_false = 0.0
-            self.bearing_clutter += gain * (total / looks - self.bearing_clutter)
+            # Of few, many looks must be remembered.
+            memory = min(max(ENOUGH / max(self.strays, 1e-3), MEMORY), LONGEST_MEMORY)
+            gain = max(1.0 - math.exp(-looks / memory), min(early, 1.0))
+            estimate = self.strays + gain * (self.held_strays / looks - self.strays)
+            self.strays = max(estimate, 0.0)
+            self.held_strays = 0.0
         self.looks_seen += looks
 
     def _looks(self, elapsed: float) -> float:
