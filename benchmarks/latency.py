@@ -40,6 +40,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from thebox_bringup.transport import speak_as_the_box
+
 
 def free_port() -> int:
     """Find a UDP port that nobody has."""
@@ -276,7 +278,7 @@ def main() -> int:
     arguments.add_argument("--log", type=Path, default=Path(os.devnull))
     given = arguments.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(given.domain)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    speak_as_the_box()
     bench = Bench(given.log)
     rows = []
     try:

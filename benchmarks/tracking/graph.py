@@ -34,7 +34,8 @@ import skies
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import latency
 
-DOMAIN = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")
+from thebox_bringup.transport import speak_as_the_box
+
 CONFIRMED = 2  # Track.STATE_CONFIRMED
 LISTENERS = 2  # fusion and range
 NODES = {"fusion": "thebox_fusion", "range": "thebox_fusion", "vision": "thebox_vision"}
@@ -72,9 +73,7 @@ def message_of(record: dict[str, Any], stamp: float) -> Any:
     return message
 
 
-def publish(
-    records: list[dict[str, Any]], seconds: float, orders: Connection, parameters: dict[str, str]
-) -> None:
+def publish(records: list[dict[str, Any]], seconds: float, orders: Connection) -> None:
     """Publish detections at life speed, as a process of its own; every driver is one.
 
     Args:
@@ -82,9 +81,7 @@ def publish(
         seconds: of life.
         orders: says "ready" when all that are to listen do, begins when told the time of the
             clock, and then says when each was published (monotonic seconds), and the stamps.
-        parameters: of the environment.
     """
-    os.environ.update(parameters)
     import rclpy  # noqa: PLC0415 - after the domain is set
 
     from thebox_core.qos import DETECTIONS  # noqa: PLC0415
@@ -144,8 +141,7 @@ class Chain(latency.Bench):
         """Publish at life speed; return when each was published, and the greatest lag."""
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        domain = {name: os.environ[name] for name in DOMAIN}
-        self._sensors = context.Process(target=publish, args=(records, seconds, theirs, domain))
+        self._sensors = context.Process(target=publish, args=(records, seconds, theirs))
         self._sensors.start()
         self._orders = mine
         self.wait(lambda: mine.poll(0), "fusion and range to listen")
@@ -197,7 +193,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, default=Path(os.devnull))
     given = parser.parse_args()
     os.environ["ROS_DOMAIN_ID"] = str(given.domain)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    speak_as_the_box()
     recording = skies.record(skies.skies()[given.sky], 1)
     records = sorted(recording.detections, key=lambda r: r["t"])
     from thebox_core.packed import PackedPicture  # noqa: PLC0415
