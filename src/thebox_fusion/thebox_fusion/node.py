@@ -333,7 +333,7 @@ class Fusion(ManagedNode):
         for name, sensor in zip(
             self.tracker.sensor_names, self.tracker.state.sensors, strict=False
         ):
-            report.put(f"clutter.{name}", float(sensor.clutter.total() + sensor.bearing_clutter))
+            report.put(f"clutter.{name}", float(sensor.clutter.total() + sensor.strays))
         own = self._own_ship.history.newest
         report.put("ownship.age", now - own.time)
         if math.isnan(own.time):
