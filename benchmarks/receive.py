@@ -24,7 +24,7 @@ LOOK = 200
 TOPIC = "detections/dspnor"
 
 
-def publish(looks: int, listeners: int) -> None:
+def publish(looks: int) -> None:
     """Publish looks as soon as somebody listens; as a process of its own."""
     import rclpy  # noqa: PLC0415 - after the domain is set
 
@@ -37,7 +37,7 @@ def publish(looks: int, listeners: int) -> None:
     publisher = node.create_publisher(Detection, TOPIC, DETECTIONS)
     message = new_detection()
     message.sensor, message.modality = "dspnor", Detection.MODALITY_RADAR
-    while publisher.get_subscription_count() < listeners:
+    while not publisher.get_subscription_count():
         time.sleep(0.01)
     for _ in range(looks):
         time.sleep(1.0)
@@ -57,7 +57,9 @@ def measured(raw: bool, looks: int) -> float:
     from thebox_core.qos import DETECTIONS  # noqa: PLC0415
     from thebox_interfaces.msg import Detection  # noqa: PLC0415
 
-    sender = multiprocessing.get_context("spawn").Process(target=publish, args=(looks, 1))
+    sender = multiprocessing.get_context("spawn").Process(
+        target=publish, args=(looks,), daemon=True
+    )
     sender.start()
     rclpy.init(args=[])
     node = rclpy.create_node("taker", namespace="/bench")

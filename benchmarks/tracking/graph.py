@@ -141,9 +141,8 @@ class Chain(latency.Bench):
         """Publish at life speed; return when each was published, and the greatest lag."""
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        self._sensors = context.Process(target=publish, args=(records, seconds, theirs))
-        self._sensors.start()
-        self._orders = mine
+        sensors = context.Process(target=publish, args=(records, seconds, theirs), daemon=True)
+        sensors.start()
         self.wait(lambda: mine.poll(0), "fusion and range to listen")
         mine.recv()
         self.begun = time.time() + 2.0
@@ -153,7 +152,7 @@ class Chain(latency.Bench):
         last = self.stamps[-1]
         self.wait(lambda: self._newest("tracks") >= last, "the last picture")
         mine.send("end")
-        self._sensors.join(10.0)
+        sensors.join(10.0)
         return sent, late
 
     def _newest(self, topic: str) -> int:

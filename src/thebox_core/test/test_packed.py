@@ -19,12 +19,12 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 
 from thebox_core.messages import from_uuid  # noqa: E402
 from thebox_core.packed import (  # noqa: E402
-    Body,
     PackedPicture,
     PackedTrack,
     PictureReader,
     Verdict,
     body,
+    said,
     stamp_of,
 )
 from thebox_interfaces.msg import Track, TrackArray  # noqa: E402
@@ -140,23 +140,20 @@ def test_a_picture_made_of_values_is_the_message(wanted: list[Track]) -> None:
             *(track.bearing, track.bearing_std, track.elevation, track.elevation_std),
             *(track.range, track.range_std),
         ]
-        fields = Body(
-            np.array(numbers, dtype="<f8").tobytes(),
-            track.range_method,
-            track.range_observed,
-            track.confidence,
-            track.reason,
-            track.object_class,
-            track.label,
-            track.class_probability,
-            track.sensors,
-            track.sensor_track_ids,
-            list(track.frequencies),
-            track.rssi,
-            (track.first_seen.sec, track.first_seen.nanosec),
-            (track.last_updated.sec, track.last_updated.nanosec),
-            track.detection_count,
-            Verdict(
+        words = said(
+            reason=track.reason,
+            object_class=track.object_class,
+            label=track.label,
+            lasting=(track.class_probability, track.rssi),
+            sensors=tuple(track.sensors),
+            sensor_track_ids=tuple(track.sensor_track_ids),
+            frequencies=tuple(track.frequencies),
+            stamps=(
+                *(track.first_seen.sec, track.first_seen.nanosec),
+                *(track.last_updated.sec, track.last_updated.nanosec),
+            ),
+            detection_count=track.detection_count,
+            verdict=Verdict(
                 told.verdict,
                 (told.stamp.sec, told.stamp.nanosec),
                 told.reason,
@@ -167,13 +164,20 @@ def test_a_picture_made_of_values_is_the_message(wanted: list[Track]) -> None:
                 told.snapshot,
             ),
         )
+        packed_body = body(
+            np.array(numbers, dtype="<f8").tobytes(),
+            track.range_method,
+            track.range_observed,
+            track.confidence,
+            words,
+        )
         made.append(
             PackedTrack(
                 (track.header.stamp.sec, track.header.stamp.nanosec),
                 track.id.uuid.tobytes(),
                 track.number,
                 track.state,
-                body(fields),
+                packed_body,
                 frame_id=track.header.frame_id,
             )
         )
@@ -225,10 +229,19 @@ def test_a_reader_of_many_pictures_reads_each_as_it_is(first: TrackArray, data: 
 
 def test_unknown_numbers_stay_unknown() -> None:
     numbers = np.full(48, math.nan).tobytes()
-    fields = Body(
-        numbers, 0, False, math.nan, "", 0, "", math.nan, (), (), (), math.nan, (1, 2), (3, 4), 5
+    words = said(
+        reason="",
+        object_class=0,
+        label="",
+        lasting=(math.nan, math.nan),
+        sensors=(),
+        sensor_track_ids=(),
+        frequencies=(),
+        stamps=(1, 2, 3, 4),
+        detection_count=5,
     )
-    picture = PackedPicture((1, 2), (3, 4), [PackedTrack((5, 6), bytes(16), 7, 1, body(fields))])
+    packed_body = body(numbers, 0, False, math.nan, words)
+    picture = PackedPicture((1, 2), (3, 4), [PackedTrack((5, 6), bytes(16), 7, 1, packed_body)])
     (track,) = deserialize_message(picture.write(), TrackArray).tracks
     unknown = (track.position.x, track.range, track.confidence, track.rssi)
     assert all(map(math.isnan, (*unknown, track.visual_verification.confidence)))
@@ -236,9 +249,8 @@ def test_unknown_numbers_stay_unknown() -> None:
 
 
 def test_numbers_of_another_length_are_refused() -> None:
-    fields = Body(b"", 0, False, 0.0, "", 0, "", 0.0, (), (), (), 0.0, (0, 0), (0, 0), 0)
     with pytest.raises(ValueError, match="384 bytes"):
-        body(fields)
+        body(b"", 0, False, 0.0, b"")
 
 
 @pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf, 2.0**31])

@@ -23,7 +23,6 @@ from typing import Final
 
 __all__ = [
     "NO_VERDICT",
-    "Body",
     "PackedPicture",
     "PackedTrack",
     "PictureReader",
@@ -130,51 +129,26 @@ def _no_verdict() -> bytes:
 _NO_VERDICT: Final = _no_verdict()
 
 
-@dataclass(frozen=True)
-class Body:
-    """The fields of Track.msg from `position` on, to be written by :func:`body`.
+def body(
+    numbers: bytes, range_method: int, range_observed: bool, confidence: float, words: bytes
+) -> bytes:
+    """Return the CDR of a track's body.
 
-    Attributes:
+    Args:
         numbers: 384 bytes: position (3), velocity (3), covariance (36), bearing, its standard
             deviation, elevation, its, range, its; little-endian float64.
+        range_method: as in Track.msg.
+        range_observed: likewise.
+        confidence: likewise.
+        words: of `said`.
+
+    Raises:
+        ValueError: the numbers are of another length.
     """
-
-    numbers: bytes
-    range_method: int
-    range_observed: bool
-    confidence: float
-    reason: str
-    object_class: int
-    label: str
-    class_probability: float
-    sensors: Sequence[str]
-    sensor_track_ids: Sequence[str]
-    frequencies: Sequence[float]
-    rssi: float
-    first_seen: Stamp
-    last_updated: Stamp
-    detection_count: int
-    verdict: Verdict = NO_VERDICT
-
-
-def body(fields: Body) -> bytes:
-    """Return the CDR of a track's body."""
-    if len(fields.numbers) != _METHOD_AT:
-        raise ValueError(f"numbers are {_METHOD_AT} bytes, these are {len(fields.numbers)}")
-    head = bytes((fields.range_method, fields.range_observed)) + _PAD[6]
-    words = said(
-        reason=fields.reason,
-        object_class=fields.object_class,
-        label=fields.label,
-        lasting=(fields.class_probability, fields.rssi),
-        sensors=tuple(fields.sensors),
-        sensor_track_ids=tuple(fields.sensor_track_ids),
-        frequencies=tuple(fields.frequencies),
-        stamps=(*fields.first_seen, *fields.last_updated),
-        detection_count=fields.detection_count,
-        verdict=fields.verdict,
-    )
-    return fields.numbers + head + _DOUBLE.pack(fields.confidence) + words
+    if len(numbers) != _METHOD_AT:
+        raise ValueError(f"numbers are {_METHOD_AT} bytes, these are {len(numbers)}")
+    head = bytes((range_method, range_observed)) + _PAD[6]
+    return numbers + head + _DOUBLE.pack(confidence) + words
 
 
 def said(

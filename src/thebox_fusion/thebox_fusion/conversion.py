@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thebox_core.messages import MODALITIES, to_time
-from thebox_core.packed import Body, PackedTrack, body, said, stamp_of
+from thebox_core.packed import PackedTrack, body, said, stamp_of
 from thebox_core.packed_detection import PackedDetection
 from thebox_fusion import tracker
 from thebox_fusion.ranging import Cue, RangeEstimate, Reading, Sighting, normalised_power
@@ -155,28 +155,18 @@ def to_packed_track(view: tracker.TrackView, stamp: tuple[int, int]) -> PackedTr
         view: the track.
         stamp: (seconds, nanoseconds) that it stands for.
     """
-    fields = Body(
-        numbers=view.numbers.tobytes(),
-        range_method=_RANGE_METHODS[view.range_method],
-        range_observed=view.range_observed,
-        confidence=view.existence,
-        reason=view.reason,
-        object_class=OBJECT_CLASSES.get(view.label.lower(), Track.CLASS_UNKNOWN),
-        label=view.label,
-        class_probability=view.label_probability,
-        sensors=view.sensors,
-        sensor_track_ids=sorted(view.keys),
-        frequencies=view.frequencies,
-        rssi=view.rssi,
-        first_seen=stamp_of(view.first_seen),
-        last_updated=stamp_of(view.last_updated),
-        detection_count=view.detection_count,
+    packed = body(
+        view.numbers.tobytes(),
+        _RANGE_METHODS[view.range_method],
+        view.range_observed,
+        view.existence,
+        packed_words(view, view.reason),
     )
     identity = bytes.fromhex(view.id.replace("-", ""))
-    return PackedTrack(stamp, identity, view.number, int(view.state), body(fields))
+    return PackedTrack(stamp, identity, view.number, int(view.state), packed)
 
 
-def packed_words(track: Said, reason: str) -> bytes:
+def packed_words(track: Said | tracker.TrackView, reason: str) -> bytes:
     """Return what is said of a track as it goes on the wire: its body from ``reason`` on."""
     return said(
         reason=reason,
@@ -184,7 +174,7 @@ def packed_words(track: Said, reason: str) -> bytes:
         label=track.label,
         lasting=(track.label_probability, track.rssi),
         sensors=track.sensors,
-        sensor_track_ids=track.keys,
+        sensor_track_ids=tuple(sorted(track.keys)),
         frequencies=track.frequencies,
         stamps=(*stamp_of(track.first_seen), *stamp_of(track.last_updated)),
         detection_count=track.detection_count,

@@ -95,7 +95,7 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
         if share > LEAST_BESIDE:
             # Strays come from anywhere: those that lie beside all tracks tell how many there are,
             # and count none of a crowd of emitters whose tracks are yet to be believed.
-            strays = float((apart - STRAYING).sum()) / (share - STRAYING)
+            strays = (float(apart.sum()) - STRAYING * len(rest)) / (share - STRAYING)
         birth = unexplained * learned.birth_probability(rest, bearing_only=True)
         new = indices((unexplained > 0.5) & (birth > 1e-4) & ~_begun(bank, rest))
         if len(new):
@@ -116,8 +116,8 @@ def give_to_bearings(core: Core, batch: DetectionBatch, free: FloatArray, elapse
     learned.learn_clutter(batch.take(left), free[left], False, elapsed, strays)
 
 
-def _beside(core: Core, batch: DetectionBatch) -> tuple[FloatArray, float]:
-    """Return (M,) 1 for detections beside all tracks, and the share of strays that are so.
+def _beside(core: Core, batch: DetectionBatch) -> tuple[BoolArray, float]:
+    """Return (M,) which detections are beside all tracks, and the share of strays that are so.
 
     Args:
         core: whose tracks; emitters of a known identity do not count.
@@ -133,18 +133,23 @@ def _beside(core: Core, batch: DetectionBatch) -> tuple[FloatArray, float]:
         likely = kinematic.probability() > BELIEVED
         direction = np.concatenate([direction, seen.bearing[likely]])
         variance = np.concatenate([variance, seen.bearing_variance[likely]])
-    reach = BESIDE * np.sqrt(variance + batch.bearing_sigma[0] ** 2)
-
-    def beside(bearing: FloatArray) -> BoolArray:
-        apart: BoolArray = ~(np.abs(wrap(bearing[:, None] - direction)) < reach).any(axis=1)
-        return apart
-
-    apart = beside(batch.bearing)
-    share = float(beside(model.sector_centre + model.sector_width * _ACROSS).mean())
+    noise = batch.bearing_sigma[:1] ** 2
+    across = model.sector_centre + model.sector_width * _ACROSS
+    near = _near(batch.bearing, noise, direction, variance)
+    share = 1.0 - float(_near(across, noise, direction, variance).mean())
     if batch.has("alternative_bearing"):
-        apart &= beside(batch.alternative_bearing)
+        near |= _near(batch.alternative_bearing, noise, direction, variance)
         share *= share
-    return apart.astype(np.float64), share
+    return ~near, share
+
+
+def _near(
+    bearing: FloatArray, noise: FloatArray, direction: FloatArray, variance: FloatArray
+) -> BoolArray:
+    """Return (M,) which bearings, of variance ``noise`` (M,) or (1,), lie in any of directions."""
+    reach = BESIDE**2 * (variance + noise[:, None])
+    near: BoolArray = np.any(wrap(bearing[:, None] - direction) ** 2 < reach, axis=1)
+    return near
 
 
 def _begun(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
@@ -157,11 +162,9 @@ def _begun(bank: TrackBank, batch: DetectionBatch) -> BoolArray:
     if not len(rows):
         return np.zeros(len(batch), dtype=np.bool_)
     direction, variance, _ = bank.direction[rows].T
-    spread = BESIDE**2 * (variance[:, None] + batch.bearing_sigma**2)
-    near = wrap(direction[:, None] - batch.bearing) ** 2 < spread
-    other = wrap(direction[:, None] - batch.alternative_bearing) ** 2 < spread
-    begun: BoolArray = (near | other).any(axis=0)
-    return begun
+    noise = batch.bearing_sigma**2
+    begun = _near(batch.bearing, noise, direction, variance)
+    return begun | _near(batch.alternative_bearing, noise, direction, variance)
 
 
 def note_own_path(

@@ -17,8 +17,6 @@ def add_labels(
     core: Core, bank: TrackBank, rows: IntArray, batch: DetectionBatch, use: BoolArray
 ) -> None:
     """Sum up what sensors say that objects are."""
-    if not (batch.label >= 0).any():
-        return
     labelled = indices(use & (batch.label >= 0))
     if len(labelled):
         belief = np.where(np.isfinite(batch.confidence), batch.confidence, 0.7)[labelled]

@@ -176,7 +176,7 @@ def _update_attached(
         bank.sensor_hits[which, batch.sensor] += independent[now]
         bank.visible[which, batch.sensor] = 1.0
         add_labels(core, bank, which, chosen, independent[now])
-        stay = np.setdiff1d(stay, now) if len(now) < len(stay) else stay[:0]
+        stay = np.delete(stay, once)
 
 
 def _update_apart(

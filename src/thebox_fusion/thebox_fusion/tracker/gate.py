@@ -40,9 +40,6 @@ class Aspect:
         self.position: FloatArray = self.centre[:, :3] + self.centre[:, 3:] * step[:, None]
         self.line: FloatArray = self.position - own
 
-    def __len__(self) -> int:
-        return len(self.step)
-
     def _variance(self, east: FloatArray, north: FloatArray, up: FloatArray | None) -> FloatArray:
         """Return the variance (N,) of the position along a direction, without growth."""
         direction = np.zeros((len(self.step), 6))
@@ -154,8 +151,8 @@ def coarse_gate(seen: Aspect, batch: DetectionBatch, width: float) -> tuple[IntA
     bearing = batch.bearing
     bearing_sigma = batch.bearing_sigma
     slant_sigma = batch.range_sigma
-    placed = batch.placed & ~np.isfinite(slant) if batch.has("position") else None
-    if placed is not None and placed.any():
+    placed = batch.placed & ~np.isfinite(slant)
+    if placed.any():
         r = batch.position - batch.own_position
         spread = np.sqrt(np.trace(batch.position_covariance, axis1=1, axis2=2))
         distance = np.linalg.norm(r, axis=1)

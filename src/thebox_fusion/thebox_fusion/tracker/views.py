@@ -372,7 +372,7 @@ class Said(NamedTuple):
 
 
 def said_of(core: Core, bank: TrackBank, rows: IntArray) -> list[Said]:
-    """Return what is said of each of ``rows``; keys are sorted."""
+    """Return what is said of each of ``rows``."""
     table = core.state.keys
     keys_of: dict[int, list[int]] = {}
     joined = indices(table.track >= 0)
@@ -399,7 +399,7 @@ def said_of(core: Core, bank: TrackBank, rows: IntArray) -> list[Said]:
             Said(
                 label=label,
                 label_probability=share,
-                keys=tuple(sorted(":".join(core.key_names[k]) for k in keys)),
+                keys=tuple(":".join(core.key_names[k]) for k in keys),
                 sensors=tuple(
                     name for name, hit in zip(core.sensor_names, heard, strict=False) if hit
                 ),
